@@ -1,0 +1,15 @@
+/* The variant's entry in the table: its functions, its shape, and what it was really compiled for. */
+#include "qe_compiled.h"
+#include "tile.h"
+
+const qe_variant QE_SYMBOL(qe_variant) = {
+    .name = QE_TEXT(QE_VARIANT),
+    .needs = qe_compiled,
+    .lanes = QE_LANES,
+    .tile_queries = QE_TILE,
+    .tile_keys = QE_GROUP,
+    .attention_scratch = QE_SYMBOL(qe_attention_scratch),
+    .topk_scratch = QE_SYMBOL(qe_topk_scratch),
+    .attention = QE_SYMBOL(qe_attention),
+    .topk = QE_SYMBOL(qe_topk),
+};

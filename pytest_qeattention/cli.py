@@ -1,0 +1,274 @@
+"""The command line: ``qeattention``, or ``python -m pytest_qeattention``.
+
+The analyses of the plugin without a test run; nothing of the project is imported. Exit codes: 0 done, with or
+without findings; 4 usage.
+
+PYTEST_DONT_REWRITE
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn, TextIO
+
+from pytest_qeattention import __version__
+from pytest_qeattention.settings import MAX_NEIGHBORS, MAX_THREADS, parse_count
+
+if TYPE_CHECKING:
+    from pytest_qeattention.report.lines import Line
+    from pytest_qeattention.similarity.model import SimilarReport
+    from pytest_qeattention.similarity.workload import Progress, Request
+
+EXIT_DONE = 0
+EXIT_FAILED = 1
+EXIT_INTERRUPTED = 2
+EXIT_USAGE = 4
+
+_MAX_RANKED = 10_000
+
+
+class _Usage(Exception):
+    """Say what is wrong with what the user asked for."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Report errors with pytest's exit code for usage, 4, where argparse has 2."""
+
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        self.exit(EXIT_USAGE, f"{self.prog}: error: {message}\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line with *arguments* (those of the process by default); return its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that cannot show a character of a test's name is no reason to fail.
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    options = _parser().parse_args(arguments)
+    try:
+        code = int(options.command(options))
+        sys.stdout.flush()
+    except _Usage as error:
+        _write_error(f"qeattention: error: {error}")
+        return EXIT_USAGE
+    except KeyboardInterrupt:
+        _write_error("qeattention: interrupted")
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # The reader has seen enough. What is still buffered would fail again when the interpreter ends.
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_DONE
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="qeattention", description="Questions about a test suite, answered without running it.")
+    parser.add_argument("--version", action="version", version=f"pytest-qeattention {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    similar = commands.add_parser(
+        "similar",
+        help="report tests that repeat each other",
+        description="Report tests that repeat each other. Reads the files, and imports nothing of them.",
+    )
+    similar.add_argument("paths", nargs="+", metavar="PATH", help="a file of tests, or a directory to search")
+    similar.add_argument("--json", metavar="PATH", help="write the whole report as JSON; '-' for standard output")
+    similar.add_argument("--neighbors", metavar="COUNT", help="add the COUNT nearest tests of every test")
+    similar.add_argument(
+        "--rank",
+        metavar="QUERY",
+        help="rank the tests by similarity to a test (path::name), a file, a function, a diff on standard "
+        "input ('-'), or plain text",
+    )
+    similar.add_argument("-k", metavar="COUNT", help="with --rank: number of tests to list (default: 10)")
+    similar.add_argument("--threads", metavar="COUNT", help="number of threads; environment: QE_THREADS")
+    similar.add_argument("--qe-store", metavar="DIR", help="keep caches in DIR; environment: QE_STORE")
+    _add_verbosity(similar)
+    similar.set_defaults(command=_similar)
+
+    info = commands.add_parser(
+        "info",
+        help="say what serves the calls on this machine, and why",
+        description="Say what serves the calls on this machine, and why: versions, kernel variants, threads.",
+    )
+    info.add_argument("--json", metavar="PATH", help="write it as JSON; '-' for standard output")
+    info.set_defaults(command=_info)
+    return parser
+
+
+def _add_verbosity(parser: argparse.ArgumentParser) -> None:
+    verbosity = parser.add_mutually_exclusive_group()
+    verbosity.add_argument(
+        "-v", "--verbose", action="count", dest="verbosity", default=0, help="show everything that was found"
+    )
+    verbosity.add_argument(
+        "-q", "--quiet", action="store_const", const=-1, dest="verbosity", help="show the summary only"
+    )
+
+
+def _similar(options: argparse.Namespace) -> int:
+    if options.k is not None and options.rank is None:
+        raise _Usage("-k says how many tests --rank lists, and --rank is not given; give --rank=QUERY")
+    if options.rank is not None and options.neighbors is not None:
+        raise _Usage("--rank and --neighbors are two questions; ask one at a time")
+    _check_output(options.json)
+    neighbors = _count("--neighbors", options.neighbors, 0, MAX_NEIGHBORS) or 0
+    ranked = _count("-k", options.k, 1, _MAX_RANKED) or 10
+    threads = _threads(options.threads)
+
+    from pytest_qeattention.report.terminal import Section, similar_lines
+    from pytest_qeattention.similarity.workload import Request
+
+    with _Display(sys.stderr) as display:
+        request = Request(
+            neighbors=neighbors,
+            num_threads=threads,
+            cache_dir=_store(options.qe_store),
+            progress=display.progress,
+        )
+        report = _analyse(options.paths, options.rank, ranked, request)
+    if options.json != "-":
+        more = "-v shows all, --json PATH writes all"
+        sections = [Section(report)]
+        _write_lines(similar_lines(sections, verbosity=options.verbosity, more=more))
+        _tell_backend_problem()
+    if options.json is not None:
+        from pytest_qeattention.attention import backend_info
+        from pytest_qeattention.report.document import document, dumps
+
+        return _write_output(options.json, dumps(document(backend=backend_info(), similar=report)))
+    return EXIT_DONE
+
+
+def _analyse(paths: Sequence[str], query: str | None, ranked: int, request: Request) -> SimilarReport:
+    from pytest_qeattention.attention.backend import BackendError
+    from pytest_qeattention.similarity import discover, ranking, service
+    from pytest_qeattention.similarity.builtin import TestSimilarity
+
+    cwd = Path.cwd()
+    try:
+        suite = service.suite_from_paths(paths, cwd=cwd, progress=request.progress)
+        if query is not None:
+            return ranking.rank(suite, query, ranked, cwd=cwd, num_threads=request.num_threads)
+        return TestSimilarity().analyse(suite, request)
+    except (discover.UsageError, BackendError) as error:
+        raise _Usage(str(error)) from error
+
+
+def _info(options: argparse.Namespace) -> int:
+    from pytest_qeattention.attention import backend_info
+    from pytest_qeattention.report.document import SCHEMA, dumps
+    from pytest_qeattention.report.information import information_lines
+
+    _check_output(options.json)
+    info = backend_info()
+    if options.json != "-":
+        _write_lines(information_lines(info))
+    if options.json is not None:
+        return _write_output(options.json, dumps({"schema": SCHEMA, "backend": info}))
+    return EXIT_DONE
+
+
+def _count(name: str, text: str | None, least: int, most: int) -> int | None:
+    if text is None:
+        return None
+    try:
+        return parse_count(name, text, least=least, most=most)
+    except ValueError as error:
+        raise _Usage(str(error)) from error
+
+
+def _threads(given: str | None) -> int | None:
+    if given is not None:
+        return _count("--threads", given, 1, MAX_THREADS)
+    return _count("QE_THREADS", os.environ.get("QE_THREADS") or None, 1, MAX_THREADS)
+
+
+def _store(given: str | None) -> Path | None:
+    name, value = ("--qe-store", given) if given is not None else ("QE_STORE", os.environ.get("QE_STORE"))
+    if not value:
+        return None
+    path = Path(value).expanduser().absolute()
+    if path.exists() and not path.is_dir():
+        raise _Usage(f"{name}={value} is not a directory, so nothing could be kept there; give a directory")
+    return path
+
+
+def _check_output(path: str | None) -> None:
+    """Refuse an output that cannot be written before the work is done."""
+    if path is None or path == "-":
+        return
+    if not path or Path(path).is_dir():
+        raise _Usage(f"--json {path!r} names no file, so the report could not be written; give the path of a file")
+    if not Path(path).absolute().parent.is_dir():
+        raise _Usage(f"--json {path}: its directory does not exist; create it, or give another path")
+
+
+def _write_output(path: str, text: str) -> int:
+    from pytest_qeattention.store import OutputError, write_atomically
+
+    try:
+        write_atomically(path, text)
+    except OutputError as error:
+        if isinstance(error.__cause__, BrokenPipeError):
+            raise error.__cause__ from error
+        _write_error(f"qeattention: error: {error}")
+        return EXIT_FAILED
+    return EXIT_DONE
+
+
+def _tell_backend_problem() -> None:
+    from pytest_qeattention.attention import core_problem
+
+    problem = core_problem()
+    if problem is not None:
+        _write_error(f"qeattention: {problem}")
+
+
+def _write_lines(lines: Iterable[Line]) -> None:
+    for line in lines:
+        sys.stdout.write(line.text + "\n")
+
+
+def _write_error(message: str) -> None:
+    with contextlib.suppress(OSError):
+        sys.stderr.write(message + "\n")
+
+
+class _Display:
+    """Show the progress of long work on one line of a terminal, and nothing anywhere else."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._width = 0
+        self._shown: tuple[str, int] | None = None
+        self.progress: Progress | None = self._show if stream.isatty() else None
+
+    def __enter__(self) -> _Display:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._width:
+            self._stream.write("\r" + " " * self._width + "\r")
+            self._stream.flush()
+
+    def _show(self, stage: str, done: int, total: int) -> None:
+        percent = 100 * done // total if total > 0 else 100
+        if (stage, percent) == self._shown:
+            return
+        self._shown = (stage, percent)
+        text = f"{stage}: {done}/{total}"
+        self._stream.write("\r" + text.ljust(self._width))
+        self._stream.flush()
+        self._width = max(self._width, len(text))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

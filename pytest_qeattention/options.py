@@ -1,0 +1,83 @@
+"""The flags and ini keys of the plugin.
+
+Imported by every pytest run, so it holds no more than that; `settings` reads what was given.
+
+PYTEST_DONT_REWRITE
+"""
+
+from __future__ import annotations
+
+import pytest
+
+_NEEDS_ANALYSIS = {
+    "qe_json": "--qe-json",
+    "qe_neighbors": "--qe-neighbors",
+    "qe_workload": "--qe-workload",
+    "qe_run": "--qe-run",
+}
+
+
+def add_options(parser: pytest.Parser) -> None:
+    """Declare the flags and ini keys."""
+    group = parser.getgroup("qeattention", "tests that repeat each other (pytest-qeattention)")
+    group.addoption(
+        "--qe-similar",
+        action="store_true",
+        default=False,
+        help="Report tests that repeat each other. Collects and compares the tests, and runs none of them "
+        "(--qe-run runs them too).",
+    )
+    group.addoption(
+        "--qe-run",
+        action="store_true",
+        default=False,
+        help="With --qe-similar: run the tests as usual, and add the report to the summary.",
+    )
+    group.addoption(
+        "--qe-json",
+        metavar="PATH",
+        default=None,
+        help="Write the whole report to PATH as JSON ('-' for standard output).",
+    )
+    group.addoption(
+        "--qe-neighbors",
+        metavar="COUNT",
+        default=None,
+        help="Add the COUNT nearest tests of every test to the report. Ini: qe_neighbors.",
+    )
+    group.addoption(
+        "--qe-workload",
+        metavar="NAME",
+        action="append",
+        default=None,
+        help="Run only the analysis of this name (may be repeated). The built-in one is test-similarity; "
+        "plugins add theirs with pytest_qe_workloads. Ini: qe_workloads.",
+    )
+    group.addoption(
+        "--qe-threads",
+        metavar="COUNT",
+        default=None,
+        help="Number of threads of the analysis. Environment: QE_THREADS, ini: qe_threads. "
+        "Default: all processors that the process may use.",
+    )
+    group.addoption(
+        "--qe-store",
+        metavar="DIR",
+        default=None,
+        help="Keep caches and knowledge in DIR instead of pytest's cache directory. "
+        "Environment: QE_STORE, ini: qe_store.",
+    )
+    parser.addini("qe_threads", "Number of threads of the analysis.", type="string", default=None)
+    parser.addini("qe_neighbors", "Number of nearest tests to report for every test.", type="string", default=None)
+    parser.addini("qe_store", "Directory of caches and knowledge, relative to this file.", type="string", default=None)
+    parser.addini("qe_workloads", "Names of the analyses that --qe-similar runs.", type="args", default=None)
+
+
+def analysis_asked_for(config: pytest.Config) -> bool:
+    """Tell whether a flag asks for an analysis; raise UsageError for flags that need one."""
+    if config.getoption("qe_similar"):
+        return True
+    for dest, flag in _NEEDS_ANALYSIS.items():
+        if config.getoption(dest) not in (None, False):
+            raise pytest.UsageError(f"{flag} says how to report an analysis, and none was asked for; add --qe-similar")
+    return False

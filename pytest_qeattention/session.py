@@ -1,0 +1,289 @@
+"""The object that a run with ``--qe-similar`` registers, and its hooks.
+
+Collects, analyses when the session is over, writes the JSON, and leaves the terminal report to the summary. A
+failure of ours costs one warning and the report; it never changes the exit code.
+
+PYTEST_DONT_REWRITE
+"""
+
+from __future__ import annotations
+
+import os
+import traceback
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_qeattention import xdist
+from pytest_qeattention.contributions import BUILTIN, FAILURES, Contribution, Contributions
+from pytest_qeattention.exceptions import QEWarning
+from pytest_qeattention.report.lines import Line
+from pytest_qeattention.report.terminal import Section, similar_lines
+from pytest_qeattention.settings import Settings, read_settings
+from pytest_qeattention.similarity.model import Group, SimilarReport
+
+if TYPE_CHECKING:
+    from pytest_qeattention.similarity.suite import Suite
+    from pytest_qeattention.similarity.workload import Request, Workload
+
+PLUGIN_NAME = "qeattention-similar"
+
+# Exit codes after which there is no suite worth reporting on.
+_NOTHING_TO_REPORT = (pytest.ExitCode.INTERNAL_ERROR, pytest.ExitCode.USAGE_ERROR)
+
+
+def register(config: pytest.Config) -> None:
+    """Register the session object for the role that this process has."""
+    if hasattr(config, "workerinput"):
+        # The settings were read and judged on the controller; a worker only collects.
+        config.pluginmanager.register(WorkerSession(config), PLUGIN_NAME)
+        return
+    settings = read_settings(config)
+    is_set_aside = not settings.run and xdist.distributes(config)
+    if is_set_aside:
+        xdist.stop_distributing(config)
+    role = xdist.role_of(config)
+    role.register(config.pluginmanager)
+    session = SimilarSession(config, settings, role, xdist_is_set_aside=is_set_aside)
+    config.pluginmanager.register(session, PLUGIN_NAME)
+
+
+class WorkerSession:
+    """Collect on a worker of pytest-xdist."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._role = xdist.Worker(config)
+
+    @pytest.hookimpl
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        self._role.collected(session)
+
+
+class SimilarSession:
+    """Analyse the tests of a session, and report."""
+
+    def __init__(
+        self, config: pytest.Config, settings: Settings, role: xdist.Role, *, xdist_is_set_aside: bool
+    ) -> None:
+        self._config = config
+        self._settings = settings
+        self._role = role
+        self._xdist_is_set_aside = xdist_is_set_aside
+        self._contributions: Contributions | None = None
+        self._groups: dict[str, tuple[Group, ...]] = {}
+        self._sections: list[Section] = []
+        self._notices: list[str] = []
+        self._interrupted = False
+        self._failed = False
+
+    @pytest.hookimpl
+    def pytest_report_header(self) -> str | None:
+        if self._settings.run:
+            return None
+        line = "qe-similar: tests are collected and compared, none is run (--qe-run runs them too)"
+        if self._xdist_is_set_aside and self._config.get_verbosity() > 0:
+            line += "; without tests to run, pytest-xdist starts no workers"
+        return line
+
+    @pytest.hookimpl
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        try:
+            self._role.collected(session)
+        except Exception as error:
+            self._fail(error)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> bool | None:
+        if self._settings.workloads is not None:
+            # Asked now, when the conftest files of all directories are loaded and no test has run.
+            self._contributions = self._gather()
+            _check_names(self._settings.workloads, self._contributions.names())
+        option = self._config.option
+        has_errors = session.testsfailed and not option.continue_on_collection_errors
+        # Collection errors are left to pytest, which ends the session with its own exit code.
+        return None if self._settings.run or option.collectonly or has_errors else True
+
+    @pytest.hookimpl
+    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        # pytest's own Interrupted (collection errors, --maxfail) is a subclass; pytest.exit() is none.
+        self._interrupted = excinfo.type is KeyboardInterrupt
+
+    # Last, when what other plugins write of the run is written and no test or worker runs any more.
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
+        if self._failed or exitstatus in _NOTHING_TO_REPORT:
+            return
+        if self._interrupted:
+            self._notices.append("qe-similar: interrupted, so nothing was compared")
+            return
+        try:
+            self._finish()
+        except KeyboardInterrupt:
+            # Raised from here it would cost the summary of the tests that ran.
+            self._sections.clear()
+            self._notices.append("qe-similar: interrupted, so there is no report")
+            session.exitstatus = pytest.ExitCode.INTERRUPTED
+        except Exception as error:
+            self._fail(error)
+
+    @pytest.hookimpl
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        verbosity = self._config.get_verbosity()
+        lines = [Line.plain(notice) for notice in self._notices]
+        if self._sections:
+            if lines:
+                lines.append(Line())
+            problems = self._contributions.problems if self._contributions else ()
+            more = "-v shows all, --qe-json=PATH writes all"
+            lines.extend(similar_lines(self._sections, verbosity=verbosity, problems=problems, more=more))
+        if lines and verbosity >= 0:
+            terminalreporter.section("similar tests")
+        for line in lines:
+            for span in line.spans:
+                terminalreporter.write(span.text, **dict.fromkeys(span.markup, True))
+            terminalreporter.line("")
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_qe_workloads(self) -> Sequence[Workload]:
+        from pytest_qeattention.similarity.builtin import TestSimilarity
+
+        return [TestSimilarity()]
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_qe_similar_groups(self, workload: Workload, groups: Sequence[Group]) -> None:
+        self._groups[workload.name] = tuple(groups)
+
+    def _gather(self) -> Contributions:
+        contributions = Contributions(self._config)
+        contributions.gather(self)
+        return contributions
+
+    def _finish(self) -> None:
+        from pytest_qeattention.similarity.service import suite_from_located
+        from pytest_qeattention.similarity.workload import Request
+
+        collection = self._role.collection()
+        if collection is None:
+            if isinstance(self._role, xdist.Controller):
+                self._warn(
+                    "qe-similar: no worker handed over its tests (all of them crashed), so there is no "
+                    "report; without --qe-run no worker is needed"
+                )
+            return
+        if self._contributions is None:
+            self._contributions = self._gather()
+        self._contributions.gather_builtin(self)
+        request = Request(
+            neighbors=self._settings.neighbors,
+            num_threads=self._settings.threads,
+            cache_dir=self._cache_dir(),
+        )
+        suite = suite_from_located(collection.located, root=self._config.rootpath, left_out=collection.left_out)
+        for contribution in self._contributions.chosen(self._settings.workloads):
+            self._analyse(contribution, suite, request)
+        self._note_backend()
+        if self._settings.json is not None:
+            self._write_json(self._settings.json)
+
+    def _analyse(self, contribution: Contribution, suite: Suite, request: Request) -> None:
+        workload, contributions = contribution.workload, self._contributions
+        is_builtin = workload.name == BUILTIN
+        if contributions is None:
+            return
+        from pytest_qeattention.attention.backend import BackendError
+
+        try:
+            report = workload.analyse(suite, request)
+        except BackendError as error:
+            self._failed = True
+            self._warn(f"qe-similar: {error}; there is no report of {workload.name}")
+            return
+        except FAILURES as error:
+            if is_builtin:
+                self._fail(error)
+            else:
+                contributions.blame(contribution.plugin, f"workload {workload.name!r}", error, "it has no report")
+            return
+        if not isinstance(report, SimilarReport):
+            contributions.complain(
+                contribution.plugin,
+                f"workload {workload.name!r} of plugin {contribution.plugin}: analyse() returned a value of "
+                f"type {type(report).__name__}, not a SimilarReport; it has no report",
+            )
+            return
+        contributions.tell(workload, report.groups)
+        # What the report shows is what our own implementation of the hook was told, like any plugin's.
+        report = replace(report, workload=workload.name, groups=self._groups.get(workload.name, ()))
+        title = "" if is_builtin else workload.title or workload.name
+        self._sections.append(Section(report, title, is_builtin))
+
+    def _cache_dir(self) -> Path | None:
+        if self._settings.store is not None:
+            return self._settings.store
+        # Absent with -p no:cacheprovider.
+        if getattr(self._config, "cache", None) is None:
+            return None
+        # What Cache.mkdir() returns; but that makes the directory also when nothing will be kept.
+        cache = os.path.expandvars(os.path.expanduser(str(self._config.getini("cache_dir"))))
+        return self._config.rootpath / cache / "d" / "qeattention"
+
+    def _note_backend(self) -> None:
+        from pytest_qeattention.attention import core_problem
+
+        problem = core_problem()
+        if problem is not None and not self._failed and self._config.get_verbosity() >= 0:
+            self._notices.append(f"qe-similar: {problem}")
+
+    def _write_json(self, path: str) -> None:
+        from pytest_qeattention.attention import backend_info
+        from pytest_qeattention.report.document import document, dumps
+        from pytest_qeattention.store import OutputError, write_atomically
+
+        builtin = [section.report for section in self._sections if section.is_builtin]
+        wanted = self._settings.workloads is None or BUILTIN in self._settings.workloads
+        text = dumps(
+            document(
+                backend=backend_info(),
+                similar=builtin[0] if builtin else None,
+                similar_failed=wanted and not builtin,
+                workloads=[section.report for section in self._sections if not section.is_builtin],
+                problems=self._contributions.problems if self._contributions else (),
+            )
+        )
+        reporter = self._config.pluginmanager.get_plugin("terminalreporter")
+        if path == "-" and reporter is not None:
+            reporter.ensure_newline()
+        try:
+            write_atomically(path, text)
+        except OutputError as error:
+            self._warn(f"qe-similar: {error}; the run goes on without that file")
+
+    def _fail(self, error: BaseException) -> None:
+        self._failed = True
+        frames = traceback.extract_tb(error.__traceback__)
+        place = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
+        self._warn(
+            f"qe-similar: failed with {type(error).__name__}: {error}{place}; there is no report, and the "
+            "run is not affected. Please tell the authors of pytest-qeattention"
+        )
+
+    def _warn(self, message: str) -> None:
+        # Also in our section: warnings may be filtered, or switched off with -p no:warnings.
+        self._notices.append(message)
+        try:
+            self._config.issue_config_time_warning(QEWarning(message), stacklevel=2)
+        except QEWarning:
+            # -W error is meant for the user's tests; here it would end the session.
+            return
+
+
+def _check_names(wanted: Sequence[str], existing: Sequence[str]) -> None:
+    unknown = [name for name in wanted if name not in existing]
+    if unknown:
+        raise pytest.UsageError(
+            f"--qe-workload: there is no analysis named {', '.join(map(repr, unknown))}, so it cannot be "
+            f"run; choose from {', '.join(existing)}"
+        )

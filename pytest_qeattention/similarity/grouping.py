@@ -1,0 +1,145 @@
+"""Groups of units that repeat each other: which they are, of what kind, why, and in what order to act on them.
+
+PYTEST_DONT_REWRITE
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from hashlib import sha256
+
+import numpy as np
+
+from pytest_qeattention.similarity.describe import Description
+from pytest_qeattention.similarity.explain import differences
+from pytest_qeattention.similarity.linkage import average_linkage
+from pytest_qeattention.similarity.model import Group, Kind, Unit
+from pytest_qeattention.similarity.pairs import Facts, Pairs
+
+# A group is reported when its best pair scores this much, and its pairs this much less on average. Code that is equal
+# but for its literals is folded more readily than its score alone says; the score of other pairs is lowered by the
+# factor. All three were chosen with the pair model, on held-out projects (benchmarks/quality/similar.py): over half
+# of what maintainers folded is found, and one in seven of the tests that they left alone is flagged.
+GROUP_THRESHOLD = 0.87
+_LINK_MARGIN = 0.04
+_OTHER_FORM_FACTOR = 0.95
+# How much a group of each kind is worth acting on, per line that would go.
+_WORTH: dict[Kind, float] = {"duplicate": 1.0, "parametrize": 0.7, "similar": 0.3}
+
+
+def group_id(kind: Kind, tests: Sequence[Unit]) -> str:
+    """Name a group by its kind and its tests: the same tests get the same name in every run."""
+    state = sha256(kind.encode())
+    for unit in tests:
+        state.update(b"\0" + unit.nodeid.encode("utf-8", "surrogatepass"))
+    return state.hexdigest()[:12]
+
+
+def make_group(kind: Kind, score: float, tests: Sequence[Unit], reasons: Sequence[str]) -> Group:
+    """Build a group of *tests*, which are in order of path and line."""
+    return Group(group_id(kind, tests), kind, round(score, 6), tuple(tests), tuple(reasons))
+
+
+def rank_groups(groups: Sequence[Group]) -> tuple[Group, ...]:
+    """Order *groups* by the lines that acting on them would save; three tests and more before pairs of that size."""
+
+    def worth(group: Group) -> tuple[float, str, int]:
+        lines = sorted(unit.end_line - unit.first_line + 1 for unit in group.tests)
+        saved = sum(lines) - lines[-1]
+        factor = _WORTH[group.kind] * group.score * (0.5 if len(group.tests) == 2 else 1.0)
+        return -saved * factor, group.tests[0].path, group.tests[0].line
+
+    return tuple(sorted(groups, key=worth))
+
+
+def find_groups(
+    units: Sequence[Unit],
+    descriptions: Sequence[Description],
+    facts: Facts,
+    pairs: Pairs,
+    threshold: float,
+    *,
+    explain: bool = True,
+) -> list[Group]:
+    """Group units of equal identity, and units whose best pair reaches *threshold*; in no particular order.
+
+    Without *explain* the groups carry no reasons, which take longer to find than the groups themselves.
+    """
+    copies: defaultdict[int, list[int]] = defaultdict(list)
+    for row, description in enumerate(descriptions):
+        if description.is_placeholder:
+            continue
+        copies[int(facts.identity[row])].append(row)
+    groups = [_duplicate_group([units[row] for row in rows]) for rows in copies.values() if len(rows) > 1]
+    # Copies stand together already: one of each goes on to be compared with the others.
+    first = {identity: rows[0] for identity, rows in copies.items()}
+    representative = np.fromiter((first.get(int(i), -1) for i in facts.identity), np.int64, len(units))
+    serves = representative == np.arange(len(units))
+    kept = pairs.usual & serves[pairs.left] & serves[pairs.right]
+    left, right = pairs.left[kept], pairs.right[kept]
+    same_form = facts.literal[left] == facts.literal[right]
+    strength = pairs.score[kept] * np.where(same_form, 1.0, _OTHER_FORM_FACTOR)
+    evidence = dict(zip(zip(left.tolist(), right.tolist(), strict=True), np.flatnonzero(kept).tolist(), strict=True))
+    edges = list(zip(left.tolist(), right.tolist(), strength.tolist(), strict=True))
+    clusters = average_linkage(edges, threshold - _LINK_MARGIN)
+    home = {node: number for number, cluster in enumerate(clusters) for node in cluster.members}
+    reported = {home.get(a) for a, b, score in edges if score >= threshold and home.get(a) == home.get(b)}
+    for number, cluster in enumerate(clusters):
+        if number not in reported:
+            continue
+        rows = sorted(row for node in cluster.members for row in copies[int(facts.identity[node])])
+        shown = [
+            evidence[a, b]
+            for at, a in enumerate(cluster.members)
+            for b in cluster.members[at + 1 :]
+            if (a, b) in evidence
+        ]
+        groups.append(
+            _alike_group(
+                [units[row] for row in rows],
+                cluster.score,
+                one_shape=len({int(facts.shape[row]) for row in rows}) == 1,
+                one_scope=len({int(facts.scope[row]) for row in rows}) == 1,
+                common=float(pairs.common[shown].min()),
+                cosine=float(pairs.cosine[shown].min()),
+                copies=len(rows) - len(cluster.members),
+                explain=explain,
+            )
+        )
+    return groups
+
+
+def _duplicate_group(tests: Sequence[Unit]) -> Group:
+    files = len({unit.path for unit in tests})
+    where = f" in {files} files" if files > 1 else ""
+    return make_group("duplicate", 1.0, tests, [f"the same code{where}, but for formatting, comments and local names"])
+
+
+def _alike_group(
+    tests: Sequence[Unit],
+    score: float,
+    *,
+    one_shape: bool,
+    one_scope: bool,
+    common: float,
+    cosine: float,
+    copies: int,
+    explain: bool,
+) -> Group:
+    kind: Kind = "parametrize" if one_shape and one_scope else "similar"
+    if not explain:
+        return make_group(kind, score, tests, ())
+    reasons: list[str] = []
+    if one_shape:
+        reasons.append("the same shape: every statement and call matches")
+        reasons.extend(differences(tests))
+    else:
+        reasons.append(f"at least {common:.0%} of the code is the same, in order, literals aside")
+    reasons.append(f"identifiers and words agree (cosine of at least {cosine:.2f})")
+    if not one_scope:
+        files = len({unit.path for unit in tests})
+        reasons.append(f"in {files} files" if files > 1 else "in different classes")
+    if copies:
+        reasons.append(f"{copies} of them repeat{'s' if copies == 1 else ''} another to the letter")
+    return make_group(kind, score, tests, reasons)

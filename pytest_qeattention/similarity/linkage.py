@@ -1,0 +1,55 @@
+"""Average linkage over a sparse graph of scored pairs.
+
+PYTEST_DONT_REWRITE
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """Hold the members of a cluster, ascending, and the mean pair score at its last merge."""
+
+    members: tuple[int, ...]
+    score: float
+
+
+def average_linkage(edges: Sequence[tuple[int, int, float]], threshold: float) -> list[Cluster]:
+    """Merge nodes, best mean pair score first, while it is at least *threshold*; single nodes are left out.
+
+    *edges* are (a, b, score) with every pair at most once; a pair that is not among them counts as 0, so chains of
+    alike neighbours whose ends differ do not merge. Unweighted average linkage (Sokal & Michener, 1958); ties go to
+    the lower node numbers, so the result does not depend on the order of *edges*.
+    """
+    links: dict[int, dict[int, float]] = {}
+    for a, b, score in edges:
+        links.setdefault(a, {})[b] = score
+        links.setdefault(b, {})[a] = score
+    members: dict[int, tuple[int, ...]] = {node: (node,) for node in links}
+    heights: dict[int, float] = {}
+    heap = [(-score, min(a, b), max(a, b), 1, 1) for a, b, score in edges if score >= threshold]
+    heapq.heapify(heap)
+    while heap:
+        negative, a, b, size_a, size_b = heapq.heappop(heap)
+        if len(members.get(a, ())) != size_a or len(members.get(b, ())) != size_b:
+            continue
+        # A cluster keeps its lowest node as its name; b is spent.
+        heights[a] = min(-negative, heights.get(a, 1.0), heights.pop(b, 1.0))
+        members[a] = tuple(sorted(members[a] + members.pop(b)))
+        joined = links[a]
+        for other, total in links.pop(b).items():
+            if other != a:
+                joined[other] = joined.get(other, 0.0) + total
+            links[other].pop(b, None)
+        joined.pop(b, None)
+        for other, total in joined.items():
+            links[other][a] = total
+            mean = total / (len(members[a]) * len(members[other]))
+            if mean >= threshold:
+                low, high = min(a, other), max(a, other)
+                heapq.heappush(heap, (-mean, low, high, len(members[low]), len(members[high])))
+    return [Cluster(members[node], heights[node]) for node in sorted(heights)]

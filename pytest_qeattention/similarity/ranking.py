@@ -1,0 +1,182 @@
+"""Rank the tests of a suite by similarity to a test, a file, a function, a diff, or plain words.
+
+PYTEST_DONT_REWRITE
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from pytest_qeattention.attention import csr_pair_dots
+from pytest_qeattention.similarity.describe import Description, describe, word_features, words_of
+from pytest_qeattention.similarity.discover import SourcePath, UsageError
+from pytest_qeattention.similarity.evidence import BAGS, Features, weigh
+from pytest_qeattention.similarity.model import Neighbor, SimilarReport, Unit
+from pytest_qeattention.similarity.naming import EVERY_FUNCTION, display_path
+from pytest_qeattention.similarity.pairs import (
+    SHIPPED,
+    FloatArray,
+    IntArray,
+    Pairs,
+    common_share,
+    gather_facts,
+    rescore,
+)
+from pytest_qeattention.similarity.scan import scan_file
+from pytest_qeattention.similarity.suite import Suite
+
+# A diff or a file larger than this is not what a test could be similar to.
+MAX_QUERY_BYTES = 10_000_000
+_SHOWN_WORDS = 5
+_CHANGED_LINE = re.compile(r"^[+-](?![+-]{2} )(.*)$", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """Hold what tests are ranked against."""
+
+    text: str
+    """The query as it is reported."""
+    description: Description
+    source: str
+    """The words that reasons are taken from."""
+    is_code: bool
+    """Whether tokens and paths of an AST are known, not words alone."""
+
+
+def rank(suite: Suite, query: str, k: int, *, cwd: Path, num_threads: int | None = None) -> SimilarReport:
+    """Return the *k* tests of *suite* most similar to *query*, best first.
+
+    *query* is the node id of a test of the suite, ``path::function`` or a file relative to *cwd*, ``-`` for a diff on
+    standard input, or plain words. A test is scored as pairs of tests are; anything else by the cosine of weighted
+    features, 0 to 1. Raises UsageError for a path without such a function and for a query without words.
+    """
+    chosen = _unit_number(suite, query)
+    if chosen is None:
+        found, text = _rank_query(suite, _read_query(query, cwd), num_threads), query
+    else:
+        found, text = _rank_unit(suite, chosen, num_threads), suite.units[chosen].nodeid
+    return SimilarReport(
+        workload="test-similarity",
+        tests=len(suite.units),
+        ranked=(text, tuple(found[:k])),
+        problems=suite.problems,
+        left_out=suite.left_out,
+    )
+
+
+def _unit_number(suite: Suite, query: str) -> int | None:
+    nodeid = query.partition("[")[0]
+    for number, unit in enumerate(suite.units):
+        if unit.nodeid == nodeid:
+            return number
+    return None
+
+
+def _read_query(query: str, cwd: Path) -> Query:
+    if query == "-":
+        diff = sys.stdin.buffer.read(MAX_QUERY_BYTES).decode("utf-8", "replace")
+        return _words_query("diff on standard input", "\n".join(_CHANGED_LINE.findall(diff)) or diff)
+    path, separator, name = query.partition("::")
+    file = cwd / path
+    if path and file.is_file():
+        return _code_query(query, file, name, cwd) if separator else _file_query(query, file)
+    if separator and path.endswith(".py"):
+        raise UsageError(f"{query}: there is no file {path}; nothing was ranked; check the path")
+    return _words_query(query, query)
+
+
+def _file_query(query: str, file: Path) -> Query:
+    with file.open("rb") as stream:
+        return _words_query(query, stream.read(MAX_QUERY_BYTES).decode("utf-8", "replace"))
+
+
+def _words_query(query: str, source: str) -> Query:
+    words = word_features(source)
+    if not words:
+        raise UsageError(f"{query!r} holds no words, so nothing was ranked; give words, a test, a file or a diff")
+    empty = Description(b"", b"", words, b"", b"", b"", b"", (), (), False, False)
+    return Query(query, empty, source, is_code=False)
+
+
+def _code_query(query: str, file: Path, name: str, cwd: Path) -> Query:
+    scan = scan_file(SourcePath(file, display_path(file, cwd)), EVERY_FUNCTION, describe)
+    if scan.problem is not None:
+        raise UsageError(f"{query}: {scan.path} {scan.problem.message}; nothing was ranked")
+    for found in scan.functions:
+        if found.unit.qualname == name.replace(".", "::") and found.described is not None:
+            return Query(query, found.described, found.unit.source, is_code=True)
+    names = ", ".join(found.unit.qualname for found in scan.functions[:5]) or "none"
+    raise UsageError(f"{query}: there is no function {name} in {scan.path} (it has: {names}); nothing was ranked")
+
+
+def _rank_unit(suite: Suite, chosen: int, num_threads: int | None) -> list[Neighbor]:
+    facts = gather_facts(suite.units, suite.descriptions, suite.bindings)
+    features = weigh(suite.descriptions)
+    others = np.flatnonzero(np.arange(len(suite.units)) != chosen)
+    left, right = np.minimum(others, chosen), np.maximum(others, chosen)
+    cosine = _dots(features, left, right, num_threads)
+    common = common_share(suite.descriptions, left, right, num_threads)
+    pairs = rescore(facts, Pairs(left, right, cosine, common, cosine, np.ones(len(others), bool), "exact"), SHIPPED)
+    order = np.lexsort((others, -pairs.score))
+    return [
+        Neighbor(
+            suite.units[others[at]],
+            round(float(pairs.score[at]), 6),
+            (
+                f"{common[at]:.0%} of the code is the same, in order, literals aside",
+                f"identifiers and words agree (cosine {cosine[at]:.2f})",
+            ),
+        )
+        for at in order.tolist()
+    ]
+
+
+def _rank_query(suite: Suite, query: Query, num_threads: int | None) -> list[Neighbor]:
+    features = weigh([*suite.descriptions, query.description])
+    n = len(suite.units)
+    rows = np.arange(n)
+    cosine = _dots(features, rows, np.full(n, n), num_threads)
+    if not query.is_code:
+        # Every bag has a third of a row's squared length; a query of words has but the one bag in common.
+        cosine = np.minimum(cosine * len(BAGS), 1.0)
+    order = np.lexsort((rows, -cosine))
+    rarity = _Rarity(features)
+    asked = set(words_of(query.source))
+    return [
+        Neighbor(suite.units[at], round(float(cosine[at]), 6), _shared_words(suite.units[at], asked, rarity))
+        for at in order.tolist()
+        if cosine[at] > 0
+    ]
+
+
+def _dots(features: Features, left: IntArray, right: IntArray, num_threads: int | None) -> FloatArray:
+    dots = csr_pair_dots(features.indptr, features.indices, features.values, left, right, num_threads=num_threads)
+    clipped: FloatArray = np.clip(dots.astype(np.float64), 0.0, 1.0)
+    return clipped
+
+
+class _Rarity:
+    """Tell in how many units a word stands."""
+
+    def __init__(self, features: Features) -> None:
+        self._keys = features.keys
+        self._frequency = np.bincount(features.indices, minlength=len(features.keys))
+
+    def __call__(self, word: str) -> int:
+        key = np.uint64(BAGS.index("words") << 32 | zlib.crc32(word.encode("utf-8", "surrogatepass")))
+        at = int(np.searchsorted(self._keys, key))
+        return int(self._frequency[at]) if at < len(self._keys) and self._keys[at] == key else 0
+
+
+def _shared_words(unit: Unit, asked: set[str], rarity: _Rarity) -> tuple[str, ...]:
+    shared = sorted(asked.intersection(words_of(unit.source)), key=lambda word: (rarity(word), word))
+    if not shared:
+        return ()
+    return (f"shares {', '.join(shared[:_SHOWN_WORDS])}",)

@@ -1,0 +1,157 @@
+"""What one test is turned into: normal forms, bags, names."""
+
+from __future__ import annotations
+
+import ast
+import textwrap
+
+import pytest
+
+from pytest_qeattention.similarity.describe import Description, describe, word_features, words_of
+from pytest_qeattention.similarity.model import Unit
+
+
+def described(source: str, qualname: str = "test_it") -> Description:
+    source = textwrap.dedent(source).strip()
+    node = ast.parse(source).body[0]
+    assert isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    unit = Unit(f"t.py::{qualname}", "t.py", 1, node.name, qualname, 1, len(source.splitlines()), source)
+    return describe(node, unit)
+
+
+BASE = """
+def test_it(client):
+    reply = client.get("/users", page=2)
+    assert reply.status == 200
+"""
+
+SAME_EXACT_FORM = {
+    "formatting": """
+def test_it( client ):
+    reply = client.get(
+        "/users",
+        page=2,
+    )
+    assert reply.status == 200
+""",
+    "comments and docstring": '''
+def test_it(client):
+    """Users are listed."""
+    reply = client.get("/users", page=2)  # the second page
+    assert reply.status == 200
+''',
+    "local name": """
+def test_it(client):
+    answer = client.get("/users", page=2)
+    assert answer.status == 200
+""",
+    "its own name": BASE.replace("test_it", "test_other"),
+    "quotes": BASE.replace('"', "'"),
+}
+
+
+@pytest.mark.parametrize("variant", SAME_EXACT_FORM.values(), ids=SAME_EXACT_FORM)
+def test_exact_form_ignores_what_does_not_matter(variant: str) -> None:
+    assert described(variant).exact == described(BASE).exact
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "literal_form_stays", "shape_stays"),
+    [
+        ('"/users"', '"/groups"', True, True),
+        ("page=2", "page=[1, (2, -3)]", True, True),
+        ("client.get", "client.post", False, True),
+        ("page=2", "size=2", False, True),
+        ("(client)", "(server)", False, True),
+        ("== 200", "!= 200", False, False),
+        ("assert reply.status == 200", "assert reply.status == 200\n    assert reply", False, False),
+        ("def test_it", "async def test_it", False, False),
+        ("reply.status", "reply['status']", False, False),
+    ],
+)
+def test_forms_tell_what_differs(old: str, new: str, literal_form_stays: bool, shape_stays: bool) -> None:
+    base, variant = described(BASE), described(BASE.replace(old, new))
+    assert variant.exact != base.exact
+    assert (variant.literal == base.literal) is literal_form_stays
+    assert (variant.shape == base.shape) is shape_stays
+
+
+def test_decorators_are_part_of_the_exact_form_alone() -> None:
+    decorated = described("@pytest.mark.slow\n" + BASE.strip())
+    assert decorated.exact != described(BASE).exact
+    assert decorated.literal == described(BASE).literal
+
+
+def test_global_statement_keeps_a_name_from_being_local() -> None:
+    one = described("def test_it():\n    global a\n    a = 1\n    assert a")
+    other = described("def test_it():\n    global b\n    b = 1\n    assert b")
+    assert one.literal != other.literal
+
+
+def test_free_names_leave_out_locals_arguments_and_builtins() -> None:
+    facts = described(
+        """
+        @mark(order=FIRST)
+        def test_it(client, *rest, **options):
+            for item in sorted(MAKE(client)):
+                total = len([x for x in item])
+            with open(PATH) as stream:
+                helper(lambda y: y + total, stream)
+        """
+    )
+    assert facts.free_names == ("MAKE", "PATH", "helper")
+    assert facts.decorator_names == ("FIRST", "mark")
+
+
+@pytest.mark.parametrize(
+    ("body", "used"),
+    [
+        ("self.assertEqual(1, 1)", False),
+        ("self.assertEqual(self.value, 1)", True),
+        ("assert helper(self)", True),
+        ("assert True", False),
+    ],
+)
+def test_use_of_self_beyond_assertions(body: str, used: bool) -> None:
+    assert described(f"def test_it(self):\n    {body}", "TestA::test_it").uses_self is used
+
+
+@pytest.mark.parametrize(
+    ("body", "is_placeholder"),
+    [
+        ("pass", True),
+        ("...", True),
+        ("'only a docstring'", True),
+        ("raise NotImplementedError", True),
+        ("raise NotImplementedError('later')", True),
+        ("raise ValueError", False),
+        ("1 / 0", False),
+        ("assert True", False),
+    ],
+)
+def test_placeholders(body: str, is_placeholder: bool) -> None:
+    assert described(f"def test_it():\n    {body}").is_placeholder is is_placeholder
+
+
+def test_unittest_assertions_have_the_tokens_of_plain_ones() -> None:
+    plain = described("def test_it(self):\n    assert total(2) == 4", "TestA::test_it")
+    unittest = described("def test_it(self):\n    self.assertEqual(total(2), 4)", "TestA::test_it")
+    assert set(memoryview(unittest.tokens).cast("I")) <= set(memoryview(plain.tokens).cast("I"))
+
+
+def test_words_are_split_into_parts_and_pairs() -> None:
+    assert words_of("HTTPServer_test2 naïveValue") == ["http", "server", "test", "2", "na", "ï", "ve", "value"]
+    single = set(memoryview(word_features("parse_header")).cast("I"))
+    assert single < set(memoryview(word_features("parse_header fails")).cast("I"))
+    assert word_features("+ - () !") == b""
+
+
+def test_depth_of_nesting_is_no_limit() -> None:
+    source = "def test_it(x):\n    assert x" + ".a" * 500
+    assert len(described(source).sequence) > 500
+
+
+def test_lone_surrogates_and_huge_literals_are_described() -> None:
+    facts = described("def test_it():\n    assert f('\\ud800', 10**400, 1e400, 1j, b'x', ...)")
+    assert facts.tokens
+    assert facts.exact

@@ -1,0 +1,81 @@
+"""The quality benchmark's measures, on cases worked out by hand."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def benchmarks_on_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    # The benchmarks are not installed; appending keeps the installed package before the source tree.
+    monkeypatch.setattr(sys, "path", [*sys.path, str(ROOT)])
+
+
+def test_average_precision() -> None:
+    from benchmarks.quality.measures import average_precision
+
+    assert average_precision(np.array([True, False, True, False])) == pytest.approx((1 + 2 / 3) / 2)
+
+
+def test_ranking_measures() -> None:
+    from benchmarks.quality.measures import RankingMeasures
+
+    group = np.array([0, 0, 1, 1, -1])
+    scores = np.array(
+        [
+            [0, 0.9, 0.1, 0.1, 0.2],
+            [0.9, 0, 0.1, 0.1, 0.2],
+            [0.1, 0.1, 0, 0.3, 0.5],
+            [0.1, 0.1, 0.3, 0, 0.1],
+            [0.2, 0.2, 0.5, 0.1, 0],
+        ]
+    )
+    measures = RankingMeasures()
+    measures.add(scores, group)
+    results = measures.results()
+    assert results["map_micro"] == pytest.approx((1 + 1 + 1 / 2 + 1) / 4)
+    assert results["p_at_1_macro"] == pytest.approx(3 / 4)
+    # Pairs by score: 0-1 twice (right), 2-4 (wrong), 2-3 twice (right), then the rest.
+    assert results["pair_ap_macro"] == pytest.approx((1 + 1 + 3 / 4 + 4 / 5) / 4)
+    assert results["recall_at_precision_0.9"] == pytest.approx(0.5)
+    assert results["recall_at_precision_0.8"] == pytest.approx(1.0)
+
+
+def test_group_measures() -> None:
+    from benchmarks.quality.measures import GroupMeasures
+
+    group = np.array([0, 0, 0, 1, 1, -1, -1])
+    measures = GroupMeasures()
+    measures.add([[0, 1, 5], [3, 6]], group)
+    results = measures.results()
+    assert results["recall_macro"] == pytest.approx(2 / 5)
+    assert results["flagged_micro"] == pytest.approx(1.0)
+    assert results["pair_recall_macro"] == pytest.approx(2 / 8)
+    assert results["pair_precision_macro"] == pytest.approx(2 / 5)
+
+
+def test_fit_recovers_a_logistic_model() -> None:
+    from benchmarks.quality.fit import fit_logistic
+
+    chance = np.random.default_rng(0)
+    facts = chance.normal(size=(20000, 2))
+    same = chance.random(20000) < 1 / (1 + np.exp(-(2 * facts[:, 0] - facts[:, 1] - 0.5)))
+    model = fit_logistic(facts, same, np.ones(20000))
+    assert model.weights == pytest.approx((2, -1), abs=0.1)
+    assert model.intercept == pytest.approx(-0.5, abs=0.1)
+
+
+def test_without_labels_the_benchmark_says_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from benchmarks.quality import similar
+
+    monkeypatch.delenv("QE_GOLD", raising=False)
+    assert similar.main([]) == 0
+    assert "skipped: QE_GOLD is not set" in capsys.readouterr().out
