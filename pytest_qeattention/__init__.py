@@ -11,14 +11,33 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pytest_qeattention.attention import backend_info, flash_attention, topk_similarity
+    from pytest_qeattention.attention import flash_attention, topk_similarity
+    from pytest_qeattention.exceptions import QEWarning
+    from pytest_qeattention.information import backend_info
+    from pytest_qeattention.similarity.model import Group, SimilarReport, Unit
+    from pytest_qeattention.similarity.workload import Workload
 
 __version__ = "0.1.0"
 
-__all__ = ["__version__", "backend_info", "flash_attention", "topk_similarity"]
+__all__ = [
+    "Group",
+    "QEWarning",
+    "SimilarReport",
+    "Unit",
+    "Workload",
+    "__version__",
+    "backend_info",
+    "flash_attention",
+    "topk_similarity",
+]
 
 _HOME = {
-    "backend_info": "pytest_qeattention.attention",
+    "Group": "pytest_qeattention.similarity.model",
+    "QEWarning": "pytest_qeattention.exceptions",
+    "SimilarReport": "pytest_qeattention.similarity.model",
+    "Unit": "pytest_qeattention.similarity.model",
+    "Workload": "pytest_qeattention.similarity.workload",
+    "backend_info": "pytest_qeattention.information",
     "flash_attention": "pytest_qeattention.attention",
     "topk_similarity": "pytest_qeattention.attention",
 }

@@ -99,6 +99,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Say what serves the calls on this machine, and why: versions, kernel variants, threads.",
     )
     info.add_argument("--json", metavar="PATH", help="write it as JSON; '-' for standard output")
+    info.add_argument("--qe-store", metavar="DIR", help="keep caches in DIR; environment: QE_STORE")
     info.set_defaults(command=_info)
     return parser
 
@@ -140,7 +141,7 @@ def _similar(options: argparse.Namespace) -> int:
         _write_lines(similar_lines(sections, verbosity=options.verbosity, more=more))
         _tell_backend_problem()
     if options.json is not None:
-        from pytest_qeattention.attention import backend_info
+        from pytest_qeattention.information import backend_info
         from pytest_qeattention.report.document import document, dumps
 
         return _write_output(options.json, dumps(document(backend=backend_info(), similar=report)))
@@ -154,7 +155,7 @@ def _analyse(paths: Sequence[str], query: str | None, ranked: int, request: Requ
 
     cwd = Path.cwd()
     try:
-        suite = service.suite_from_paths(paths, cwd=cwd, progress=request.progress)
+        suite = service.suite_from_paths(paths, cwd=cwd, num_processes=request.num_threads, progress=request.progress)
         if query is not None:
             return ranking.rank(suite, query, ranked, cwd=cwd, num_threads=request.num_threads)
         return TestSimilarity().analyse(suite, request)
@@ -163,12 +164,12 @@ def _analyse(paths: Sequence[str], query: str | None, ranked: int, request: Requ
 
 
 def _info(options: argparse.Namespace) -> int:
-    from pytest_qeattention.attention import backend_info
+    from pytest_qeattention.information import backend_info
     from pytest_qeattention.report.document import SCHEMA, dumps
     from pytest_qeattention.report.information import information_lines
 
     _check_output(options.json)
-    info = backend_info()
+    info = backend_info(probe=True, cache_dir=_store(options.qe_store))
     if options.json != "-":
         _write_lines(information_lines(info))
     if options.json is not None:

@@ -181,7 +181,12 @@ class SimilarSession:
             num_threads=self._settings.threads,
             cache_dir=self._cache_dir(),
         )
-        suite = suite_from_located(collection.located, root=self._config.rootpath, left_out=collection.left_out)
+        suite = suite_from_located(
+            collection.located,
+            root=self._config.rootpath,
+            left_out=collection.left_out,
+            num_processes=self._settings.threads,
+        )
         for contribution in self._contributions.chosen(self._settings.workloads):
             self._analyse(contribution, suite, request)
         self._note_backend()
@@ -238,7 +243,7 @@ class SimilarSession:
             self._notices.append(f"qe-similar: {problem}")
 
     def _write_json(self, path: str) -> None:
-        from pytest_qeattention.attention import backend_info
+        from pytest_qeattention.information import backend_info
         from pytest_qeattention.report.document import document, dumps
         from pytest_qeattention.store import OutputError, write_atomically
 

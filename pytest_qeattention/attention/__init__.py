@@ -15,7 +15,7 @@ PYTEST_DONT_REWRITE
 
 from __future__ import annotations
 
-from pytest_qeattention.attention.backend import backend_info, core_problem
+from pytest_qeattention.attention.backend import core_problem
 from pytest_qeattention.attention.functional import (
     csr_pair_dots,
     flash_attention,
@@ -23,4 +23,4 @@ from pytest_qeattention.attention.functional import (
     topk_similarity,
 )
 
-__all__ = ["backend_info", "core_problem", "csr_pair_dots", "flash_attention", "lcs_lengths", "topk_similarity"]
+__all__ = ["core_problem", "csr_pair_dots", "flash_attention", "lcs_lengths", "topk_similarity"]

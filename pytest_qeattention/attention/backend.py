@@ -16,7 +16,6 @@ import os
 import platform
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from pytest_qeattention import __version__
@@ -212,11 +211,11 @@ def core_problem() -> str | None:
     return f"{implementation.reason}. NumPy serves instead: same results, slower"
 
 
-def backend_info() -> dict[str, Any]:
+def core_info() -> dict[str, Any]:
     """Describe what serves the calls and why, as plain values that JSON can hold.
 
     Keys: version, package, backend ("native-core", "numpy", or None when a setting cannot be served),
-    reason, variant, variants (built, usable, reason of each), openmp, threads, forked, cpu, numpy, hnswlib,
+    reason, variant, variants (built, usable, reason of each), openmp, threads, forked, cpu, numpy,
     build. What is not known is None.
     """
     core, _ = _load_core()
@@ -248,7 +247,6 @@ def backend_info() -> dict[str, Any]:
         "features": None if core is None else core.cpu_features(),
     }
     info["numpy"] = _numpy_state()
-    info["hnswlib"] = _hnsw_state()
     info["build"] = {key: record.get(key) for key in ("compiler", "march", "reason")}
     return info
 
@@ -275,11 +273,3 @@ def _numpy_state() -> dict[str, Any]:
     except (TypeError, KeyError):
         pass
     return {"version": np.__version__, "blas": blas}
-
-
-def _hnsw_state() -> Any:
-    try:
-        index: ModuleType = importlib.import_module("pytest_qeattention.index")
-        return index.hnsw_state()
-    except (ImportError, AttributeError):
-        return None

@@ -93,8 +93,12 @@ def _read_query(query: str, cwd: Path) -> Query:
 
 
 def _file_query(query: str, file: Path) -> Query:
-    with file.open("rb") as stream:
-        return _words_query(query, stream.read(MAX_QUERY_BYTES).decode("utf-8", "replace"))
+    try:
+        with file.open("rb") as stream:
+            data = stream.read(MAX_QUERY_BYTES)
+    except OSError as error:
+        raise UsageError(f"{query} can't be read ({error.strerror or error}), so nothing was ranked") from error
+    return _words_query(query, data.decode("utf-8", "replace"))
 
 
 def _words_query(query: str, source: str) -> Query:

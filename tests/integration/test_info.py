@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pytest_qeattention.attention import backend_info
+from pytest_qeattention import backend_info
 from pytest_qeattention.cli import main
 
 

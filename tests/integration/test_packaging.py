@@ -27,7 +27,8 @@ PROBE = """
 import json
 import numpy as np
 import pytest_qeattention
-from pytest_qeattention.attention import backend_info, core_problem, flash_attention, topk_similarity
+from pytest_qeattention import backend_info
+from pytest_qeattention.attention import core_problem, flash_attention, topk_similarity
 x = np.eye(4, dtype=np.float32)
 print(json.dumps({
     "info": backend_info(),

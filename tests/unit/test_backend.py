@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 import pytest_qeattention
-from pytest_qeattention.attention import backend, backend_info, core_problem
+from pytest_qeattention import backend_info
+from pytest_qeattention.attention import backend, core_problem
 
 CORE, WHY_NOT = backend._load_core()
 needs_core = pytest.mark.skipif(CORE is None, reason=f"this installation has no compiled core: {WHY_NOT}")
