@@ -9,7 +9,8 @@ from pytest_qeattention.similarity.pairs import PairModel, logistic
 
 FloatArray = npt.NDArray[np.float64]
 
-PENALTY = 10.0
+# Of 3, 10, 50 and 200 this found most of what maintainers folded in held-out projects without ranking worse.
+PENALTY = 50.0
 
 
 def fit_logistic(facts: FloatArray, same: npt.NDArray[np.bool_], weight: FloatArray, *, steps: int = 50) -> PairModel:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -12,8 +11,6 @@ import pytest
 
 if TYPE_CHECKING:
     from conftest import SmallSuite
-
-EXAMPLE_SUMMARY = "qe-similar: 26 tests, * groups (*) covering * tests"
 
 
 def test_groups_are_reported_and_no_test_runs(pytester: pytest.Pytester, small_suite: SmallSuite) -> None:
@@ -474,20 +471,6 @@ def test_the_document_is_the_same_for_any_order_and_hash_seed(
         texts.add((small_suite.path / "report.json").read_bytes())
 
     assert len(texts) == 1
-
-
-def test_the_quickstart_example(pytester: pytest.Pytester, examples: os.PathLike[str]) -> None:
-    pytester.copy_example(os.path.join(examples, "quickstart"))
-
-    pytester.runpytest().assert_outcomes(passed=28)
-    result = pytester.runpytest("--qe-similar", "--qe-json=report.json")
-
-    assert result.ret == 0
-    result.stdout.fnmatch_lines([EXAMPLE_SUMMARY])
-    groups = json.loads((pytester.path / "report.json").read_text(encoding="utf-8"))["similar"]["groups"]
-    names = {frozenset(test["name"] for test in group["tests"]): group["kind"] for group in groups}
-    assert names[frozenset({"test_total_counts_every_piece", "test_sum_of_all_items"})] == "duplicate"
-    assert names[frozenset({"test_within_germany", "test_to_austria", "test_to_switzerland"})] == "parametrize"
 
 
 def test_standard_output_of_the_user_is_left_alone(pytester: pytest.Pytester, small_suite: SmallSuite) -> None:

@@ -1,0 +1,1 @@
+"""Builders of what the package ships that was learned from data."""

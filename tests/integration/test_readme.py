@@ -1,0 +1,305 @@
+"""README.md: its commands are run, its output is theirs, and its tables name what exists."""
+
+from __future__ import annotations
+
+import argparse
+import doctest
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_qeattention import cli
+from pytest_qeattention.attention.backend import VARIANTS, core_problem
+
+ROOT = Path(__file__).resolve().parents[2]
+README = ROOT / "README.md"
+QUALITY = ROOT / "benchmarks" / "results" / "similar_quality.md"
+ANY_LINES = "..."
+
+if not README.is_file():
+    pytest.skip("the README is not beside these tests", allow_module_level=True)
+
+TEXT = README.read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    found = re.findall(rf"^```{language}\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
+    assert found, f"the README has no {language} block"
+    return found
+
+
+def sessions() -> Iterator[tuple[str, list[str]]]:
+    """Give each command that the README shows with its output, and the lines of that."""
+    for block in blocks("console"):
+        command, shown = "", []
+        for line in block.splitlines():
+            if line.startswith("$ "):
+                if command:
+                    yield command, shown
+                command, shown = line[2:], []
+            else:
+                shown.append(line)
+        yield command, shown
+
+
+def normalised(line: str) -> str:
+    """Leave out of a line what differs from run to run: seconds, and the width that they take."""
+    return re.sub(r"=* (.*) in [\d.]+s =*", r"= \1 in N s =", re.sub(r"\bin [\d.]+s$", "in N s", line))
+
+
+def matches(shown: list[str], real: list[str]) -> bool:
+    """Tell whether *real* is what is *shown*, where a line ``...`` stands for any number of lines."""
+    parts = ["(?:.*\n)*" if line == ANY_LINES else re.escape(normalised(line)) + "\n" for line in shown]
+    return re.fullmatch("".join(parts), "".join(normalised(line) + "\n" for line in real)) is not None
+
+
+def environment() -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "QE_"))}
+    kept.pop("PYTHONPATH", None)
+    scripts = str(Path(sys.executable).parent)
+    return {
+        **kept,
+        "PATH": os.pathsep.join([scripts, os.environ.get("PATH", "")]),
+        "COLUMNS": "80",
+        "PYTHONIOENCODING": "utf-8",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+
+
+def run(command: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    for script in ("pytest", "qeattention"):
+        if shutil.which(script, path=str(Path(sys.executable).parent)) is None:
+            pytest.skip("the scripts of this installation are elsewhere")
+    return subprocess.run(
+        command,
+        shell=True,
+        cwd=cwd,
+        env=environment(),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+
+
+def example(name: str, target: Path) -> Path:
+    return Path(
+        shutil.copytree(
+            ROOT / "examples" / name, target / name, ignore=shutil.ignore_patterns("__pycache__", ".pytest_cache")
+        )
+    )
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Copy of the repository as far as the commands name it; without the package, so that the installed one runs."""
+    tree = tmp_path_factory.mktemp("repository")
+    for name in ("quickstart", "custom_workload"):
+        example(name, tree / "examples")
+    return tree
+
+
+@pytest.mark.parametrize(("command", "shown"), [pytest.param(*session, id=session[0]) for session in sessions()])
+def test_the_output_shown_is_that_of_the_command(copy: Path, command: str, shown: list[str]) -> None:
+    if (problem := core_problem()) is not None:
+        pytest.skip(f"the README shows what the compiled core answers; here {problem}")
+
+    done = run(command, copy)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert matches(shown, done.stdout.splitlines()), f"$ {command}\n{done.stdout}"
+
+
+@pytest.mark.parametrize(
+    ("shown", "real", "same"),
+    [
+        (["a", "...", "d"], ["a", "b", "c", "d"], True),
+        (["a", "...", "d"], ["a", "d"], True),
+        (["a", "..."], ["b", "a"], False),
+        (["a"], ["a", "b"], False),
+        (["== 2 passed in 1.00s =="], ["=== 2 passed in 10.25s ==="], True),
+        (["== 2 passed in 1.00s =="], ["=== 3 passed in 10.25s ==="], False),
+        (["score 0.90"], ["score 0.91"], False),
+    ],
+)
+def test_the_comparison_finds_differences(shown: list[str], real: list[str], same: bool) -> None:
+    assert matches(shown, real) is same
+
+
+def test_the_commands_for_set_up_are_those_that_ci_runs() -> None:
+    script = ROOT / ".ci" / "run"
+    if not script.is_file():
+        pytest.skip("a source distribution has no .ci/run")
+    run_by_ci = [line.strip() for line in script.read_text(encoding="utf-8").splitlines()]
+    commands = [line for block in blocks("sh") for line in block.splitlines()]
+
+    assert len(commands) == 2
+    for command in commands:
+        assert command.startswith("pip install ")
+        assert command in run_by_ci
+
+
+@pytest.mark.parametrize("block", blocks("pycon"))
+def test_python_sessions_give_what_they_show(block: str) -> None:
+    test = doctest.DocTestParser().get_doctest(block, {}, README.name, str(README), None)
+    assert test.examples
+    said: list[str] = []
+
+    results = doctest.DocTestRunner(verbose=False).run(test, out=said.append)
+
+    assert results.failed == 0, "".join(said)
+
+
+@pytest.mark.parametrize("block", blocks("python"))
+def test_the_conftest_shown_adds_its_workload(block: str, tmp_path: Path) -> None:
+    assert block.startswith("# conftest.py\n")
+    suite = example("quickstart", tmp_path)
+    (suite / "conftest.py").write_text(block, encoding="utf-8")
+
+    done = run("pytest --qe-similar --qe-json=report.json", suite)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "same-fixtures found 1 groups" in done.stdout.splitlines()
+    report = json.loads((suite / "report.json").read_text(encoding="utf-8"))
+    assert "problems" not in report
+    (group,) = report["workloads"]["same-fixtures"]["groups"]
+    assert {test["path"] for test in group["tests"]} == {"test_basket.py"}
+
+
+def assert_shape(shape: Any, value: Any, place: str) -> None:
+    """Compare a value of a JSON document with the README's sketch of it."""
+    if isinstance(shape, dict):
+        assert isinstance(value, dict), place
+        wanted = {name for name in shape if not name.endswith("?") and name != "..."}
+        allowed = {name.rstrip("?") for name in shape}
+        assert wanted <= set(value), place
+        assert "..." in shape or set(value) <= allowed, place
+        for name, part in shape.items():
+            if (key := name.rstrip("?")) in value:
+                assert_shape(part, value[key], f"{place}.{key}")
+    elif isinstance(shape, list):
+        assert isinstance(value, list), place
+        for item in value:
+            assert_shape(shape[0], item, f"{place}[]")
+    else:
+        kinds = shape.split("|")
+        kind = "null" if value is None else type(value).__name__
+        assert kind in kinds or value in kinds, f"{place}: {value!r} is none of {shape}"
+
+
+@pytest.mark.parametrize(
+    ("command", "part", "names"),
+    [
+        ("pytest examples/quickstart --qe-similar --qe-neighbors=2 --qe-json=report.json", "groups", ["neighbors"]),
+        ("qeattention similar examples/quickstart --rank tea --json report.json", "ranked", []),
+    ],
+    ids=["pytest", "command"],
+)
+def test_the_json_has_the_shape_shown(copy: Path, command: str, part: str, names: list[str]) -> None:
+    shape = json.loads(blocks("json")[0])
+
+    assert run(command, copy).returncode == 0
+
+    report = json.loads((copy / "report.json").read_text(encoding="utf-8"))
+    assert all(report["similar"][name] for name in [part, *names])
+    assert_shape(shape, report, "document")
+
+
+def test_the_json_of_a_workload_and_of_problems_has_the_shape_shown(copy: Path) -> None:
+    shape = json.loads(blocks("json")[0])
+    suite = example("custom_workload", copy)
+    (suite / "test_broken.py").write_text("def test_x(: pass\n", encoding="utf-8")
+
+    done = run("qeattention similar custom_workload --json broken.json", copy)
+    assert done.returncode == 0, done.stderr
+    broken = json.loads((copy / "broken.json").read_text(encoding="utf-8"))
+    (suite / "test_broken.py").unlink()
+    with (suite / "conftest.py").open("a", encoding="utf-8") as conftest:
+        conftest.write("\n\ndef pytest_qe_similar_groups():\n    raise ValueError('on purpose')\n")
+    done = run("pytest custom_workload --qe-similar --qe-json=report.json", copy)
+    assert done.returncode == 0, done.stdout
+    report = json.loads((copy / "report.json").read_text(encoding="utf-8"))
+
+    assert broken["similar"]["problems"]
+    assert_shape(shape, broken, "document")
+    assert report["workloads"]["shared-strings"]["groups"]
+    assert report["problems"]
+    assert_shape(shape, report, "document")
+    assert_shape(shape["similar?"], report["workloads"]["shared-strings"], "workload")
+
+
+def table(heading: str) -> list[list[str]]:
+    """Give the cells of the rows of the first table below a heading."""
+    section = TEXT.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    rows = [line for line in section.splitlines() if line.startswith("|")]
+    assert len(rows) > 2, f"the README has no table below {heading}"
+    return [[cell.strip() for cell in row.strip("|").split("|")] for row in rows[2:]]
+
+
+def named(cells: list[str]) -> set[str]:
+    return {name.split(" ")[0] for cell in cells for name in re.findall(r"`([^`]+)`", cell)}
+
+
+def test_every_flag_and_ini_key_has_its_row(tmp_path: Path) -> None:
+    rows = table("Flags, environment, ini keys")
+    help_text = run("pytest --help", tmp_path).stdout
+
+    assert named([row[0] for row in rows]) == set(re.findall(r"^  (--qe-[a-z-]+)", help_text, re.MULTILINE))
+    assert named([row[2] for row in rows]) == set(re.findall(r"^  (qe_[a-z_]+)", help_text, re.MULTILINE))
+    isa = next(row[3] for row in rows if "`QE_ISA`" in row)
+    assert named([isa]) == set(VARIANTS)
+
+
+def test_every_flag_of_the_command_has_its_row() -> None:
+    parser = cli._parser()
+    (commands,) = (action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
+    section = TEXT.partition("\n## `qeattention info`\n")[2].partition("\n## ")[0]
+
+    flags = {name: set(sub._option_string_actions) - {"-h", "--help"} for name, sub in commands.choices.items()}
+
+    assert set(flags) == {"similar", "info"}
+    assert named([row[0] for row in table("`qeattention similar PATH...`")]) == flags["similar"]
+    assert {name for name in named([section]) if name.startswith("-")} == flags["info"]
+
+
+def test_environment_variables_are_those_that_the_code_reads() -> None:
+    rows = table("Flags, environment, ini keys")
+    at_run = named([row[1] for row in rows])
+    at_build = {name.partition("=")[0] for row in table("Building") for name in named([row[0]]) if "=" in name}
+    package = Path(cli.__file__).parent
+    read = {
+        name
+        for path in package.rglob("*.py")
+        for name in re.findall(r"environ(?:\.get\(|\[)\"(QE_[A-Z_]+)\"", path.read_text(encoding="utf-8"))
+    }
+    setup = (ROOT / "setup.py").read_text(encoding="utf-8")
+
+    assert at_run == read
+    assert at_build == set(re.findall(r"(?:setting\(|environ\.get\()\"(QE_[A-Z_]+)\"", setup))
+
+
+def test_links_lead_to_headings() -> None:
+    headings = re.findall(r"^#+ (.*)$", re.sub(r"^```.*?^```$", "", TEXT, flags=re.MULTILINE | re.DOTALL), re.MULTILINE)
+    anchors = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    links = set(re.findall(r"\]\(#([^)]+)\)", TEXT))
+
+    assert links
+    assert links <= anchors
+
+
+def test_the_quality_shown_is_that_of_the_results() -> None:
+    found = re.findall(r"<!-- quality: [^\n]*-->\n(.*?)\n<!-- end of quality -->", TEXT, re.DOTALL)
+
+    assert len(found) == 1
+    if QUALITY.is_file():
+        assert found[0].strip() == QUALITY.read_text(encoding="utf-8").strip()
+    else:
+        assert not re.search(r"\d", found[0])
