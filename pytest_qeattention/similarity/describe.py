@@ -174,31 +174,38 @@ def _does_nothing(statement: ast.stmt) -> bool:
     )
 
 
-_fields: dict[type[ast.AST], tuple[str, ...]] = {}
+_Fields = tuple[tuple[str, int], ...]
+_fields: dict[type[ast.AST], _Fields] = {}
+_NO_CHILDREN: list[tuple[int, ast.AST]] = []
 
 
-def children(node: ast.AST) -> list[tuple[str, ast.AST]]:
-    """List the child nodes of *node* with their field names, in the order of the grammar.
+def children(node: ast.AST) -> list[tuple[int, ast.AST]]:
+    """List the child nodes of *node* in the order of the grammar, each with the hash of ``Kind.field``.
 
     The list is kept on the node: a description asks for it twice.
     """
-    attributes = node.__dict__
-    known: list[tuple[str, ast.AST]] | None = attributes.get("_qe_children")
-    if known is not None:
-        return known
     kind = type(node)
     fields = _fields.get(kind)
     if fields is None:
-        fields = _fields[kind] = tuple(field for field in node._fields if field not in _SKIPPED_FIELDS)
-    found: list[tuple[str, ast.AST]] = []
-    for field in fields:
+        fields = _fields[kind] = tuple(
+            (field, _token_id(f"{kind.__name__}.{field}")) for field in node._fields if field not in _SKIPPED_FIELDS
+        )
+    if not fields:
+        # Operators are objects that the interpreter shares: nothing is kept on those.
+        return _NO_CHILDREN
+    attributes = node.__dict__
+    known: list[tuple[int, ast.AST]] | None = attributes.get("_qe_children")
+    if known is not None:
+        return known
+    found: list[tuple[int, ast.AST]] = []
+    for field, label in fields:
         value = attributes.get(field)
         if isinstance(value, ast.AST):
-            found.append((field, value))
+            found.append((label, value))
         elif isinstance(value, list):
             for item in value:
                 if isinstance(item, ast.AST):
-                    found.append((field, item))
+                    found.append((label, item))
     attributes["_qe_children"] = found
     return found
 
@@ -242,6 +249,10 @@ _NAMING_KINDS = frozenset(
 )
 
 
+# Odd multipliers that spread the parts of a path over 32 bits (those of xxHash).
+_LEAF, _PARENT, _GRANDPARENT = 0x9E3779B1, 0x85EBCA77, 0xC2B2AE3D
+
+
 class _Bags:
     """Collect tokens and paths; literals are bucketed in the one and dropped in the other."""
 
@@ -251,48 +262,48 @@ class _Bags:
 
     def visit(self, roots: list[tuple[str, ast.AST]]) -> None:
         token, path = self.tokens.append, self.paths.append
-        # (node, label of the parent, label of the grandparent); labels are "Kind.field".
-        stack: list[tuple[ast.AST, str, str]] = [(node, label, "") for label, node in reversed(roots)]
+        statement, argument = _token_id("Expr.value"), _token_id("Assert.args")
+        # (node, label of the parent, label of the grandparent)
+        stack: list[tuple[ast.AST, int, int]] = [(node, _token_id(label), 0) for label, node in reversed(roots)]
         while stack:
             node, parent, grandparent = stack.pop()
-            kind = type(node).__name__
-            leaf = ""
-            if kind == "Constant":
-                value = node.value  # type: ignore[attr-defined]
-                token(_token_id(literal_bucket(value)))
-                leaf = f"#{type(value).__name__}"
-            elif kind == "Name":
-                leaf = node.id  # type: ignore[attr-defined]
-                token(_token_id(leaf))
-            elif kind == "Expr":
-                value = node.value  # type: ignore[attr-defined]
+            leaf = 0
+            if isinstance(node, ast.Name):
+                token(_token_id(node.id))
+                leaf = _token_id(f"Name:{node.id}")
+            elif isinstance(node, ast.Attribute):
+                token(_token_id(f".{node.attr}"))
+                leaf = _token_id(f"Attribute:{node.attr}")
+            elif isinstance(node, ast.Constant):
+                token(_token_id(literal_bucket(node.value)))
+                leaf = _token_id(f"Constant:{type(node.value).__name__}")
+            elif isinstance(node, ast.Expr):
                 if not is_docstring(node):
-                    stack.append((value, "Expr.value", parent))
+                    stack.append((node.value, statement, parent))
                 continue
-            elif kind == "Attribute":
-                leaf = node.attr  # type: ignore[attr-defined]
-                token(_token_id(f".{leaf}"))
-            elif kind == "arg":
-                leaf = node.arg  # type: ignore[attr-defined]
-                token(_token_id(f"arg:{leaf}"))
+            elif isinstance(node, ast.arg):
+                token(_token_id(f"arg:{node.arg}"))
+                leaf = _token_id(f"arg.{node.arg}")
             else:
-                assertion = _unittest_assertion(node) if kind == "Call" else None  # type: ignore[arg-type]
-                if assertion is not None:
-                    for name in assertion[0]:
-                        token(_token_id(name))
-                    stack.extend((argument, "Assert.args", parent) for argument in reversed(assertion[1]))
-                    continue
-                token(_token_id(kind))
-                if kind == "keyword":
-                    leaf = node.arg or "**"  # type: ignore[attr-defined]
-                    token(_token_id(f"kw:{leaf}"))
-                elif kind in ("FunctionDef", "AsyncFunctionDef"):
-                    token(_token_id(f"def:{node.name}"))  # type: ignore[attr-defined]
+                if isinstance(node, ast.Call):
+                    assertion = _unittest_assertion(node)
+                    if assertion is not None:
+                        for name in assertion[0]:
+                            token(_token_id(name))
+                        stack.extend((part, argument, parent) for part in reversed(assertion[1]))
+                        continue
+                elif isinstance(node, ast.keyword):
+                    token(_token_id(f"kw:{node.arg or '**'}"))
+                    leaf = _token_id(f"keyword:{node.arg or '**'}")
+                elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                    token(_token_id(f"def:{node.name}"))
+                token(_token_id(type(node).__name__))
             if leaf:
-                path(_token_id(f"{parent}>{kind}:{leaf}"))
-                path(_token_id(f"{grandparent}/{parent}>{kind}:{leaf}"))
-            for field, child in reversed(children(node)):
-                stack.append((child, f"{kind}.{field}", parent))
+                near = leaf * _LEAF + parent * _PARENT
+                path(near & 0xFFFFFFFF)
+                path((near + grandparent * _GRANDPARENT + 1) & 0xFFFFFFFF)
+            for label, child in reversed(children(node)):
+                stack.append((child, label, parent))
 
 
 class Forms:
@@ -325,26 +336,33 @@ class Forms:
 
     def _visit(self, roots: list[ast.AST], arguments: ast.arguments) -> None:
         stack: list[ast.AST | None] = list(reversed(roots))
+        literal, shape = self.literal.append, self.shape.append
         while stack:
             node = stack.pop()
             if node is None:
-                self._both(")")
+                literal(")")
+                shape(")")
                 continue
             kind = type(node)
             if isinstance(node, ast.Name):
-                self._name(node.id, "N")
+                self.name_places.append(len(self.literal))
+                literal(node.id)
+                shape("N")
                 if isinstance(node.ctx, ast.Load):
                     self.loaded[node.id] += 1
                 else:
                     self.bound.add(node.id)
                 continue
             if kind in _LITERAL_KINDS and is_literal(node):
-                self._both("#")
+                literal("#")
+                shape("#")
                 self.write_literal(node)
                 continue
             if isinstance(node, ast.Attribute):
-                self._both("Attribute")
-                self._both(f".{node.attr}", ".")
+                literal("Attribute")
+                literal(f".{node.attr}")
+                shape("Attribute")
+                shape(".")
                 stack.append(node.value)
                 if isinstance(node.value, ast.Name):
                     self.attributes[node.value.id, node.attr] += 1
@@ -360,7 +378,9 @@ class Forms:
                 continue
             if is_docstring(node):
                 continue
-            self._both(f"({kind.__name__}")
+            opening = f"({kind.__name__}"
+            literal(opening)
+            shape(opening)
             if kind in _NAMING_KINDS:
                 self._write_names(node)
             stack.append(None)
@@ -448,7 +468,7 @@ def describe(node: FunctionNode, unit: Unit) -> Description:
     forms = Forms()
     forms.read(node)
     decorators = [ast.dump(decorator) for decorator in node.decorator_list]
-    sequence = array("I", (_token_id(token) for token in forms.literal if token != ")"))
+    sequence = array("I", [_token_id(token) for token in forms.literal if token != ")"])
     arguments = [*node.args.posonlyargs, *node.args.args]
     first = arguments[0].arg if arguments and "::" in unit.qualname else None
     known = {argument.arg for argument in (*arguments, *node.args.kwonlyargs)}

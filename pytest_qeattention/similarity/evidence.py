@@ -1,10 +1,10 @@
 """Weighted features of a suite, and what they say of pairs of its units.
 
-Each unit has three bags (see `describe`). A bag's features weigh ``1 + log(count)`` times the inverse document
-frequency in the suite and in tests at large (see `background`); each bag is scaled to the same length, so that the inner product of two rows is the mean of the
-three cosines. A row's sketch is a signed random projection of it (Charikar, 2002, in the sparse form of Achlioptas,
-2003): inner products of sketches estimate those of rows, which is what makes all-pairs search dense and fast; the
-pairs found are scored from the rows themselves.
+Each unit has three bags (see `describe`). A bag's features weigh ``1 + log(count)`` times their rarity in the suite and
+in tests at large (see `background`); each bag is scaled to the same length, so that the inner product of two rows is
+the mean of the three cosines. A row's sketch is a signed random projection of it (Charikar, 2002, in the sparse form of
+Achlioptas, 2003): inner products of sketches estimate those of rows, which is what makes all-pairs search dense and
+fast; the pairs found are scored from the rows themselves.
 
 PYTEST_DONT_REWRITE
 """

@@ -5,109 +5,51 @@ from __future__ import annotations
 import argparse
 import doctest
 import json
-import os
 import re
 import shutil
-import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from readme_blocks import (
+    QUALITY,
+    QUALITY_BLOCK,
+    README,
+    ROOT,
+    blocks,
+    copy_example,
+    copy_repository,
+    matches,
+    renewed,
+    run,
+    sessions,
+)
 
 from pytest_qeattention import cli
 from pytest_qeattention.attention.backend import VARIANTS, core_problem
-
-ROOT = Path(__file__).resolve().parents[2]
-README = ROOT / "README.md"
-QUALITY = ROOT / "benchmarks" / "results" / "similar_quality.md"
-ANY_LINES = "..."
 
 if not README.is_file():
     pytest.skip("the README is not beside these tests", allow_module_level=True)
 
 TEXT = README.read_text(encoding="utf-8")
+SESSIONS = [session for block in blocks(TEXT, "console") for session in sessions(block)]
 
 
-def blocks(language: str) -> list[str]:
-    found = re.findall(rf"^```{language}\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
-    assert found, f"the README has no {language} block"
-    return found
-
-
-def sessions() -> Iterator[tuple[str, list[str]]]:
-    """Give each command that the README shows with its output, and the lines of that."""
-    for block in blocks("console"):
-        command, shown = "", []
-        for line in block.splitlines():
-            if line.startswith("$ "):
-                if command:
-                    yield command, shown
-                command, shown = line[2:], []
-            else:
-                shown.append(line)
-        yield command, shown
-
-
-def normalised(line: str) -> str:
-    """Leave out of a line what differs from run to run: seconds, and the width that they take."""
-    return re.sub(r"=* (.*) in [\d.]+s =*", r"= \1 in N s =", re.sub(r"\bin [\d.]+s$", "in N s", line))
-
-
-def matches(shown: list[str], real: list[str]) -> bool:
-    """Tell whether *real* is what is *shown*, where a line ``...`` stands for any number of lines."""
-    parts = ["(?:.*\n)*" if line == ANY_LINES else re.escape(normalised(line)) + "\n" for line in shown]
-    return re.fullmatch("".join(parts), "".join(normalised(line) + "\n" for line in real)) is not None
-
-
-def environment() -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "QE_"))}
-    kept.pop("PYTHONPATH", None)
-    scripts = str(Path(sys.executable).parent)
-    return {
-        **kept,
-        "PATH": os.pathsep.join([scripts, os.environ.get("PATH", "")]),
-        "COLUMNS": "80",
-        "PYTHONIOENCODING": "utf-8",
-        "PYTHONDONTWRITEBYTECODE": "1",
-    }
-
-
-def run(command: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+@pytest.fixture(scope="module", autouse=True)
+def _scripts() -> None:
     for script in ("pytest", "qeattention"):
         if shutil.which(script, path=str(Path(sys.executable).parent)) is None:
             pytest.skip("the scripts of this installation are elsewhere")
-    return subprocess.run(
-        command,
-        shell=True,
-        cwd=cwd,
-        env=environment(),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        encoding="utf-8",
-        check=False,
-    )
-
-
-def example(name: str, target: Path) -> Path:
-    return Path(
-        shutil.copytree(
-            ROOT / "examples" / name, target / name, ignore=shutil.ignore_patterns("__pycache__", ".pytest_cache")
-        )
-    )
 
 
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Copy of the repository as far as the commands name it; without the package, so that the installed one runs."""
-    tree = tmp_path_factory.mktemp("repository")
-    for name in ("quickstart", "custom_workload"):
-        example(name, tree / "examples")
-    return tree
+    """Return a copy of the repository as far as the commands name it."""
+    return copy_repository(tmp_path_factory.mktemp("repository"))
 
 
-@pytest.mark.parametrize(("command", "shown"), [pytest.param(*session, id=session[0]) for session in sessions()])
+@pytest.mark.parametrize(("command", "shown"), [pytest.param(*session, id=session[0]) for session in SESSIONS])
 def test_the_output_shown_is_that_of_the_command(copy: Path, command: str, shown: list[str]) -> None:
     if (problem := core_problem()) is not None:
         pytest.skip(f"the README shows what the compiled core answers; here {problem}")
@@ -115,7 +57,9 @@ def test_the_output_shown_is_that_of_the_command(copy: Path, command: str, shown
     done = run(command, copy)
 
     assert done.returncode == 0, done.stdout + done.stderr
-    assert matches(shown, done.stdout.splitlines()), f"$ {command}\n{done.stdout}"
+    assert matches(shown, done.stdout.splitlines()), (
+        f"$ {command}\n{done.stdout}\n`python tests/readme_blocks.py` writes this into the README"
+    )
 
 
 @pytest.mark.parametrize(
@@ -134,12 +78,26 @@ def test_the_comparison_finds_differences(shown: list[str], real: list[str], sam
     assert matches(shown, real) is same
 
 
+@pytest.mark.parametrize(
+    ("shown", "real", "new"),
+    [
+        (["a", "b"], ["a", "c", "d"], ["a", "c", "d"]),
+        (["...", "one 1", "two"], ["head", "one 2", "two"], ["...", "one 2", "two"]),
+        (["one 1", "...", "end 1"], ["one 2", "x", "y", "end 2"], ["one 2", "...", "end 2"]),
+        (["...", "1 passed in 1.00s"], ["x", "1 passed in 3.00s"], ["...", "1 passed in 1.00s"]),
+    ],
+)
+def test_an_update_keeps_what_was_left_out(shown: list[str], real: list[str], new: list[str]) -> None:
+    assert renewed(shown, real) == new
+    assert matches(new, real)
+
+
 def test_the_commands_for_set_up_are_those_that_ci_runs() -> None:
     script = ROOT / ".ci" / "run"
     if not script.is_file():
         pytest.skip("a source distribution has no .ci/run")
     run_by_ci = [line.strip() for line in script.read_text(encoding="utf-8").splitlines()]
-    commands = [line for block in blocks("sh") for line in block.splitlines()]
+    commands = [line for block in blocks(TEXT, "sh") for line in block.splitlines()]
 
     assert len(commands) == 2
     for command in commands:
@@ -147,7 +105,7 @@ def test_the_commands_for_set_up_are_those_that_ci_runs() -> None:
         assert command in run_by_ci
 
 
-@pytest.mark.parametrize("block", blocks("pycon"))
+@pytest.mark.parametrize("block", blocks(TEXT, "pycon"))
 def test_python_sessions_give_what_they_show(block: str) -> None:
     test = doctest.DocTestParser().get_doctest(block, {}, README.name, str(README), None)
     assert test.examples
@@ -158,10 +116,10 @@ def test_python_sessions_give_what_they_show(block: str) -> None:
     assert results.failed == 0, "".join(said)
 
 
-@pytest.mark.parametrize("block", blocks("python"))
+@pytest.mark.parametrize("block", blocks(TEXT, "python"))
 def test_the_conftest_shown_adds_its_workload(block: str, tmp_path: Path) -> None:
     assert block.startswith("# conftest.py\n")
-    suite = example("quickstart", tmp_path)
+    suite = copy_example("quickstart", tmp_path)
     (suite / "conftest.py").write_text(block, encoding="utf-8")
 
     done = run("pytest --qe-similar --qe-json=report.json", suite)
@@ -204,7 +162,7 @@ def assert_shape(shape: Any, value: Any, place: str) -> None:
     ids=["pytest", "command"],
 )
 def test_the_json_has_the_shape_shown(copy: Path, command: str, part: str, names: list[str]) -> None:
-    shape = json.loads(blocks("json")[0])
+    shape = json.loads(blocks(TEXT, "json")[0])
 
     assert run(command, copy).returncode == 0
 
@@ -214,8 +172,8 @@ def test_the_json_has_the_shape_shown(copy: Path, command: str, part: str, names
 
 
 def test_the_json_of_a_workload_and_of_problems_has_the_shape_shown(copy: Path) -> None:
-    shape = json.loads(blocks("json")[0])
-    suite = example("custom_workload", copy)
+    shape = json.loads(blocks(TEXT, "json")[0])
+    suite = copy_example("custom_workload", copy)
     (suite / "test_broken.py").write_text("def test_x(: pass\n", encoding="utf-8")
 
     done = run("qeattention similar custom_workload --json broken.json", copy)
@@ -296,7 +254,7 @@ def test_links_lead_to_headings() -> None:
 
 
 def test_the_quality_shown_is_that_of_the_results() -> None:
-    found = re.findall(r"<!-- quality: [^\n]*-->\n(.*?)\n<!-- end of quality -->", TEXT, re.DOTALL)
+    found = QUALITY_BLOCK.findall(TEXT)
 
     assert len(found) == 1
     if QUALITY.is_file():
