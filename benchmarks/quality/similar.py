@@ -43,7 +43,7 @@ FloatArray = npt.NDArray[np.float64]
 RESULTS = Path(__file__).parents[1] / "results"
 # Share of neighbours that a training fold may have flagged by the threshold it chooses.
 FLAGGED_TARGET = 0.148
-THRESHOLDS = np.round(np.arange(0.80, 0.96, 0.002), 3)
+THRESHOLDS = np.round(np.arange(0.72, 0.92, 0.002), 3)
 
 
 @dataclass(frozen=True, slots=True)

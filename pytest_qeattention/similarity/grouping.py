@@ -17,11 +17,13 @@ from pytest_qeattention.similarity.linkage import average_linkage
 from pytest_qeattention.similarity.model import Group, Kind, Unit
 from pytest_qeattention.similarity.pairs import Facts, Pairs
 
-# A group is reported when its best pair scores this much, and its pairs this much less on average. Code that is equal
-# but for its literals is folded more readily than its score alone says; the score of other pairs is lowered by the
-# factor. All three were chosen with the pair model, on held-out projects (benchmarks/quality/similar.py): over half
-# of what maintainers folded is found, and one in seven of the tests that they left alone is flagged.
-GROUP_THRESHOLD = 0.85
+# A group of three and more is reported when its best pair scores this much, a pair alone when it scores this much more,
+# and the pairs of a group score this much less on average. Code that is equal but for its literals is folded more
+# readily than its score alone says; the score of other pairs is lowered by the factor. All four were chosen with the
+# pair model (benchmarks/quality/similar.py): over half of what maintainers folded is found in held-out projects, and
+# one in seven of the tests that they left alone is flagged. One threshold for groups of any size finds a tenth less.
+GROUP_THRESHOLD = 0.805
+_PAIR_MARGIN = 0.067
 _LINK_MARGIN = 0.04
 _OTHER_FORM_FACTOR = 0.95
 # How much a group of each kind is worth acting on, per line that would go.
@@ -62,8 +64,9 @@ def find_groups(
     *,
     explain: bool = True,
 ) -> list[Group]:
-    """Group units of equal identity, and units whose best pair reaches *threshold*; in no particular order.
+    """Group units of equal identity, and three or more whose best pair reaches *threshold*, two that exceed it clearly.
 
+    The groups are in no particular order.
     Without *explain* the groups carry no reasons, which take longer to find than the groups themselves.
     """
     copies: defaultdict[int, list[int]] = defaultdict(list)
@@ -84,9 +87,12 @@ def find_groups(
     edges = list(zip(left.tolist(), right.tolist(), strength.tolist(), strict=True))
     clusters = average_linkage(edges, threshold - _LINK_MARGIN)
     home = {node: number for number, cluster in enumerate(clusters) for node in cluster.members}
-    reported = {home.get(a) for a, b, score in edges if score >= threshold and home.get(a) == home.get(b)}
+    best: defaultdict[int, float] = defaultdict(float)
+    for a, b, score in edges:
+        if a in home and home[a] == home.get(b):
+            best[home[a]] = max(best[home[a]], score)
     for number, cluster in enumerate(clusters):
-        if number not in reported:
+        if best[number] < threshold + (_PAIR_MARGIN if len(cluster.members) == 2 else 0.0):
             continue
         rows = sorted(row for node in cluster.members for row in copies[int(facts.identity[node])])
         shown = [

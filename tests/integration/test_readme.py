@@ -259,5 +259,7 @@ def test_the_quality_shown_is_that_of_the_results() -> None:
     assert len(found) == 1
     if QUALITY.is_file():
         assert found[0].strip() == QUALITY.read_text(encoding="utf-8").strip()
+        measured = json.loads(QUALITY.with_suffix(".json").read_text(encoding="utf-8"))
+        assert f"Measured on {measured['tests']:,} tests of {measured['projects']} open-source projects" in TEXT
     else:
         assert not re.search(r"\d", found[0])
