@@ -323,7 +323,7 @@ class Forms:
         """Write the arguments and the body of *node*; decorators, name and docstrings are not part of a form."""
         self._both("async" if isinstance(node, ast.AsyncFunctionDef) else "def")
         self._visit([node.args, *node.body], node.args)
-        self._rename_locals()
+        self.rename_locals()
 
     def _name(self, name: str, hole: str) -> None:
         self.name_places.append(len(self.literal))
@@ -435,7 +435,7 @@ class Forms:
                 stack.append(None)
                 stack.extend(child for _, child in reversed(children(current)))
 
-    def _rename_locals(self) -> None:
+    def rename_locals(self) -> None:
         """Number the local names by first appearance, so that renaming one changes no form."""
         numbers: dict[str, int] = {}
         bound = self.bound - self.global_names

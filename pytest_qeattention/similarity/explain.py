@@ -19,7 +19,15 @@ _SHOWN_LENGTH = 32
 
 
 class _Holes(Forms):
-    """Keep the source of each literal, which the forms leave out."""
+    """Keep the source of each literal, which the forms leave out, and the names as they are written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written: list[str] = []
+
+    def rename_locals(self) -> None:
+        self.written = self.literal.copy()
+        super().rename_locals()
 
     def write_literal(self, node: ast.AST) -> None:
         self.literals.append(ast.unparse(node))
@@ -43,6 +51,14 @@ def parse_unit(unit: Unit) -> ast.FunctionDef | ast.AsyncFunctionDef | None:
 def _shorten(text: str) -> str:
     text = " ".join(text.split())
     return text if len(text) <= _SHOWN_LENGTH else f"{text[: _SHOWN_LENGTH - 1]}…"
+
+
+def _name(token: str) -> str:
+    """Show a token of a form as it stands in code."""
+    kind, separator, name = token.partition(":")
+    if not separator:
+        return token
+    return f"{name}=" if kind == "kw" else name
 
 
 def _differing(columns: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
@@ -87,8 +103,13 @@ def differences(tests: Sequence[Unit]) -> tuple[str, ...]:
     literals = _differing(list(zip(*(form.literals for form in forms), strict=True)))
     names = _differing(
         [
-            tuple(token.removeprefix("N:").removeprefix("A:") for token in column)
-            for column in zip(*(form.literal for form in forms), strict=True)
+            tuple(_name(token) for token in written)
+            for written, column in zip(
+                zip(*(form.written for form in forms), strict=True),
+                zip(*(form.literal for form in forms), strict=True),
+                strict=True,
+            )
+            if len(set(column)) > 1
         ]
     )
     decorators = {tuple(sorted(unit.decorators)) for unit in tests}
