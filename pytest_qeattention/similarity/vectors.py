@@ -5,6 +5,8 @@ PYTEST_DONT_REWRITE
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import numpy.typing as npt
 
@@ -13,7 +15,9 @@ from pytest_qeattention.similarity.grouping import make_group, rank_groups
 from pytest_qeattention.similarity.linkage import average_linkage
 from pytest_qeattention.similarity.model import Neighbor, SimilarReport
 from pytest_qeattention.similarity.suite import Suite
-from pytest_qeattention.similarity.workload import Request, Workload
+
+if TYPE_CHECKING:
+    from pytest_qeattention.similarity.workload import Request, Workload
 
 
 def _unit_rows(workload: Workload, suite: Suite) -> npt.NDArray[np.float32]:
