@@ -53,6 +53,7 @@ _UNITTEST_OTHERS: dict[str, tuple[tuple[str, ...], int]] = {
 }
 
 _WORD = re.compile(r"[^\W\d]\w*|\d+")
+_NUMBER = re.compile(r"\d+")
 _WORD_PART = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+|[^\W\d_a-zA-Z]+")
 
 
@@ -98,8 +99,9 @@ def _word_features(word: str) -> tuple[int, ...]:
     if known is None:
         if len(_word_ids) >= _MEMO_LIMIT:
             _word_ids.clear()
-        parts = [part.lower() for part in _WORD_PART.findall(word)]
-        features = [f"w:{word}", *parts, *(f"{a}_{b}" for a, b in pairwise(parts))]
+        # Numbers count as one word: which number it is says little of what a test is about.
+        parts = ["#" if part.isdecimal() else part.lower() for part in _WORD_PART.findall(word)]
+        features = [f"w:{_NUMBER.sub('#', word)}", *parts, *(f"{a}_{b}" for a, b in pairwise(parts))]
         known = _word_ids[word] = tuple(zlib.crc32(feature.encode("utf-8", "surrogatepass")) for feature in features)
     return known
 

@@ -48,13 +48,14 @@ class PairModel:
 
 # Fitted by benchmarks/quality/similar.py on tests that maintainers folded, every project of the same weight; the
 # quality that is published (benchmarks/results) is of models that had not seen the project they answered for.
-SHIPPED = PairModel((6.915, 0.099, 0.429, 2.298, 2.883, 1.093, -0.111), -10.734)
+SHIPPED = PairModel((7.126, 0.111, 0.461, 1.918, 2.919, 1.007, -0.134), -10.568)
 
 # Pairs below this cosine were never siblings that another fact would have saved.
 COSINE_FLOOR = 0.2
 # Tests of other files that are looked at for each test.
 CANDIDATES = 20
-# A file of more tests than this keeps only each test's best partners, so that memory stays linear in its size.
+# In a file of more tests than this only each test's best partners are scored: all pairs would take memory and time by
+# the square of its size.
 DENSE_FILE = 512
 BEST_IN_FILE = 64
 # Longer tests are compared by their first tokens: the memory of a comparison grows with the square of the length.
@@ -113,53 +114,79 @@ def gather_facts(units: Sequence[Unit], descriptions: Sequence[Description], bin
     )
 
 
-def _pairs_in_files(features: Features, file: IntArray, floor: float) -> tuple[IntArray, IntArray, FloatArray]:
-    lefts, rights, cosines = [np.empty(0, np.int64)], [np.empty(0, np.int64)], [np.empty(0)]
-    borders = np.flatnonzero(file[1:] != file[:-1]) + 1
-    for start, stop in itertools.pairwise([0, *borders.tolist(), len(file)]):
-        rows = np.arange(start, stop)
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """Hold pairs before they are scored, ``left`` < ``right``."""
+
+    left: IntArray
+    right: IntArray
+    cosine: FloatArray
+    usual: npt.NDArray[np.bool_]
+    search: str = "exact"
+
+
+@dataclass(frozen=True, slots=True)
+class _Finder:
+    """Find the pairs that are worth scoring."""
+
+    features: Features
+    vectors: npt.NDArray[np.float32]
+    file: IntArray
+    neighbors: int
+    num_threads: int | None
+    cache_dir: Path | None
+
+    def find(self) -> list[_Found]:
+        borders = np.flatnonzero(self.file[1:] != self.file[:-1]) + 1
+        found = [self._nearest(np.arange(len(self.file)), CANDIDATES, across_files=True)]
+        for start, stop in itertools.pairwise([0, *borders.tolist(), len(self.file)]):
+            rows = np.arange(start, stop)
+            if len(rows) > DENSE_FILE:
+                found.append(self._nearest(rows, BEST_IN_FILE, across_files=False))
+            elif len(rows) > 1:
+                found.append(self._all(rows))
+        return found
+
+    def _all(self, rows: IntArray) -> _Found:
+        dots = block_dots(self.features, rows)
+        left, right = np.nonzero(np.triu(dots >= self._floor(), 1))
+        cosine = dots[left, right].astype(np.float64)
+        return _Found(rows[left], rows[right], cosine, cosine >= COSINE_FLOOR)
+
+    def _nearest(self, rows: IntArray, usual: int, *, across_files: bool) -> _Found:
+        """Pair each of *rows* with its nearest among them; *usual* of these are looked at in any case."""
         if len(rows) < 2:
-            continue
-        dots = block_dots(features, rows)
-        if len(rows) > DENSE_FILE:
-            np.fill_diagonal(dots, -1)
-            best = np.argsort(-dots, axis=1, kind="stable")[:, :BEST_IN_FILE]
-            kept = np.zeros(dots.shape, bool)
-            np.put_along_axis(kept, best, True, axis=1)
-            dots[~(kept | kept.T)] = -1
-        left, right = np.nonzero(np.triu(dots >= floor, 1))
-        lefts.append(rows[left])
-        rights.append(rows[right])
-        cosines.append(dots[left, right].astype(np.float64))
-    return np.concatenate(lefts), np.concatenate(rights), np.concatenate(cosines)
+            none = np.empty(0, np.int64)
+            return _Found(none, none, np.empty(0), np.empty(0, bool))
+        k = min(max(usual, self.neighbors), len(rows) - 1)
+        found = nearest(self.vectors[rows], k, num_threads=self.num_threads, cache_dir=self.cache_dir)
+        partner = rows[found.indices]
+        keys = self._keys(rows, partner, across_files)
+        is_usual = np.isin(keys, self._keys(rows, partner[:, :usual], across_files))
+        left, right = keys // len(self.file), keys % len(self.file)
+        dots = csr_pair_dots(
+            self.features.indptr,
+            self.features.indices,
+            self.features.values,
+            left,
+            right,
+            num_threads=self.num_threads,
+        )
+        cosine = dots.astype(np.float64)
+        kept = cosine >= self._floor()
+        is_usual &= cosine >= COSINE_FLOOR
+        return _Found(left[kept], right[kept], cosine[kept], is_usual[kept], found.mode)
 
+    def _keys(self, rows: IntArray, partner: IntArray, across_files: bool) -> IntArray:
+        """Number the distinct pairs of a row and its partners, ascending by left and right."""
+        row, other = np.repeat(rows, partner.shape[1]), partner.ravel()
+        if across_files:
+            away = self.file[row] != self.file[other]
+            row, other = row[away], other[away]
+        return np.unique(np.minimum(row, other) * len(self.file) + np.maximum(row, other))
 
-def _pairs_across_files(
-    features: Features, file: IntArray, floor: float, k: int, num_threads: int | None, cache_dir: Path | None
-) -> tuple[IntArray, IntArray, FloatArray, npt.NDArray[np.bool_], str]:
-    n = len(file)
-    if n < 2:
-        return np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0), np.empty(0, bool), "exact"
-    found = nearest(sketch(features), min(k, n - 1), num_threads=num_threads, cache_dir=cache_dir)
-    keys = _pair_keys(found.indices, file)
-    usual = np.isin(keys, _pair_keys(found.indices[:, :CANDIDATES], file))
-    left, right = keys // n, keys % n
-    cosine = csr_pair_dots(
-        features.indptr, features.indices, features.values, left, right, num_threads=num_threads
-    ).astype(np.float64)
-    kept = cosine >= floor
-    usual &= cosine >= COSINE_FLOOR
-    return left[kept], right[kept], cosine[kept], usual[kept], found.mode
-
-
-def _pair_keys(indices: IntArray, file: IntArray) -> IntArray:
-    """Number the distinct pairs of a row and one of its neighbours in another file, ascending."""
-    n = len(indices)
-    row = np.repeat(np.arange(n), indices.shape[1])
-    partner = indices.ravel()
-    away = file[row] != file[partner]
-    row, partner = row[away], partner[away]
-    return np.unique(np.minimum(row, partner) * n + np.maximum(row, partner))
+    def _floor(self) -> float:
+        return COSINE_FLOOR if self.neighbors == 0 else -1.0
 
 
 def pair_facts(facts: Facts, left: IntArray, right: IntArray, cosine: FloatArray, common: FloatArray) -> FloatArray:
@@ -215,20 +242,17 @@ def score_pairs(
     With *neighbors* above 0 every unit gets at least that many partners, however far they are.
     """
     features = weigh(descriptions)
-    floor = COSINE_FLOOR if neighbors == 0 else -1.0
-    left, right, cosine = _pairs_in_files(features, facts.file, floor)
-    usual = cosine >= COSINE_FLOOR
-    far_left, far_right, far_cosine, far_usual, search = _pairs_across_files(
-        features, facts.file, floor, max(CANDIDATES, neighbors), num_threads, cache_dir
-    )
-    left, right = np.concatenate([left, far_left]), np.concatenate([right, far_right])
+    found = _Finder(features, sketch(features), facts.file, neighbors, num_threads, cache_dir).find()
+    left = np.concatenate([part.left for part in found])
+    right = np.concatenate([part.right for part in found])
     order = np.lexsort((right, left))
     left, right = left[order], right[order]
-    cosine = np.clip(np.concatenate([cosine, far_cosine])[order], 0.0, 1.0)
-    usual = np.concatenate([usual, far_usual])[order]
+    cosine = np.clip(np.concatenate([part.cosine for part in found])[order], 0.0, 1.0)
+    usual = np.concatenate([part.usual for part in found])[order]
     common = np.zeros(len(left))
     close = cosine >= COSINE_FLOOR
     common[close] = common_share(descriptions, left[close], right[close], num_threads)
+    search = found[0].search
     return rescore(facts, Pairs(left, right, cosine, common, np.zeros(len(left)), usual, search), model)
 
 

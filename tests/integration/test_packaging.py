@@ -127,7 +127,7 @@ def test_sdist_holds_all_that_a_build_and_its_tests_need(sources: Path, sdist: P
         path.relative_to(sources).as_posix()
         for folder in SOURCE_FOLDERS
         for path in (sources / folder).rglob("*")
-        if path.suffix in (".py", ".pyi", ".pyx", ".h", ".c", ".typed")
+        if path.suffix in (".py", ".pyi", ".pyx", ".h", ".c", ".typed", ".bin")
     }
     wanted |= {name for name in SOURCE_FILES if (sources / name).is_file()}
     assert wanted - held == set()
