@@ -6,12 +6,18 @@ PYTEST_DONT_REWRITE
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from typing import Generic, TypeVar
 
 from .discover import SourcePath
 from .model import Problem, Unit
 
 T = TypeVar("T")
+
+
+def source_digest(data: bytes) -> str:
+    """Name the content of a source file."""
+    return blake2b(data, digest_size=16).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,5 +79,9 @@ class FileScan(Generic[T]):
     module_test_flag: bool | None = None
     source: SourcePath | None = None
     """What was scanned; None for source that came from memory."""
+    fixtures: tuple[str, ...] = ()
+    """Fixtures that the module itself defines."""
+    digest: str = ""
+    """`source_digest` of the file that was read."""
     root: str = ""
     """Absolute path of the directory that holds the file's top package: absolute imports start there."""

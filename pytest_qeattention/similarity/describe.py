@@ -26,6 +26,8 @@ from pytest_qeattention.similarity.model import Unit
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
 
 # Fields without children or meaning for similarity are never visited.
+# First characters of the tokens that only hold a form together: they are no part of a sequence of code.
+_STRUCTURE = frozenset(")|")
 _SKIPPED_FIELDS = frozenset({"ctx", "type_comment", "kind", "lineno", "col_offset", "simple", "is_async", "level"})
 _BUILTINS = frozenset(dir(builtins))
 
@@ -178,7 +180,10 @@ def _does_nothing(statement: ast.stmt) -> bool:
 
 _Fields = tuple[tuple[str, int], ...]
 _fields: dict[type[ast.AST], _Fields] = {}
+_field_tags: dict[int, str] = {}
 _NO_CHILDREN: list[tuple[int, ast.AST]] = []
+# Stands where a list of nodes has none: the key of `**` in a display, the default of a required keyword argument.
+_ABSENT = ast.Pass()
 
 
 def children(node: ast.AST) -> list[tuple[int, ast.AST]]:
@@ -192,6 +197,7 @@ def children(node: ast.AST) -> list[tuple[int, ast.AST]]:
         fields = _fields[kind] = tuple(
             (field, _token_id(f"{kind.__name__}.{field}")) for field in node._fields if field not in _SKIPPED_FIELDS
         )
+        _field_tags.update((label, f"|{field}") for field, label in fields)
     if not fields:
         # Operators are objects that the interpreter shares: nothing is kept on those.
         return _NO_CHILDREN
@@ -208,6 +214,8 @@ def children(node: ast.AST) -> list[tuple[int, ast.AST]]:
             for item in value:
                 if isinstance(item, ast.AST):
                     found.append((label, item))
+                elif item is None:
+                    found.append((label, _ABSENT))
     attributes["_qe_children"] = found
     return found
 
@@ -232,6 +240,14 @@ def _unittest_assertion(call: ast.Call) -> tuple[tuple[str, ...], list[ast.expr]
 _LITERAL_KINDS = frozenset(
     {ast.Constant, ast.UnaryOp, ast.List, ast.Tuple, ast.Set, ast.Dict, ast.BinOp, ast.JoinedStr}
 )
+
+
+def _known_kinds(*names: str) -> frozenset[type[ast.AST]]:
+    """Return the node types of these names that this Python has."""
+    return frozenset(getattr(ast, name) for name in names if hasattr(ast, name))
+
+
+_TYPE_PARAMETERS = _known_kinds("TypeVar", "ParamSpec", "TypeVarTuple")
 _NAMING_KINDS = frozenset(
     {
         ast.keyword,
@@ -246,7 +262,12 @@ _NAMING_KINDS = frozenset(
         ast.MatchAs,
         ast.MatchStar,
         ast.MatchMapping,
+        ast.MatchClass,
+        ast.MatchSingleton,
+        ast.comprehension,
         ast.FormattedValue,
+        *_TYPE_PARAMETERS,
+        *_known_kinds("Interpolation"),
     }
 )
 
@@ -337,13 +358,14 @@ class Forms:
         self.shape.append(token if hole is None else hole)
 
     def _visit(self, roots: list[ast.AST], arguments: ast.arguments) -> None:
-        stack: list[ast.AST | None] = list(reversed(roots))
+        # Strings close a node or tell which of its fields follows: a form is equal for equal trees alone.
+        stack: list[ast.AST | str] = list(reversed(roots))
         literal, shape = self.literal.append, self.shape.append
         while stack:
             node = stack.pop()
-            if node is None:
-                literal(")")
-                shape(")")
+            if isinstance(node, str):
+                literal(node)
+                shape(node)
                 continue
             kind = type(node)
             if isinstance(node, ast.Name):
@@ -385,9 +407,13 @@ class Forms:
             shape(opening)
             if kind in _NAMING_KINDS:
                 self._write_names(node)
-            stack.append(None)
-            for _, child in reversed(children(node)):
+            stack.append(")")
+            below = children(node)
+            for at in range(len(below) - 1, -1, -1):
+                label, child = below[at]
                 stack.append(child)
+                if at == 0 or below[at - 1][0] != label:
+                    stack.append(_field_tags[label])
 
     def _write_names(self, node: ast.AST) -> None:
         """Write what *node* carries beside its children: names that it binds or refers to."""
@@ -412,8 +438,17 @@ class Forms:
             if capture:
                 self.bound.add(capture)
                 self._name(capture, "N")
-        elif isinstance(node, ast.FormattedValue):
-            self._both(str(node.conversion))
+        elif isinstance(node, ast.MatchClass):
+            self._both(" ".join(["patterns", *node.kwd_attrs]))
+        elif isinstance(node, ast.MatchSingleton):
+            self._both(repr(node.value))
+        elif isinstance(node, ast.comprehension):
+            if node.is_async:
+                self._both("async")
+        elif type(node) in _TYPE_PARAMETERS:
+            self._both(f"T:{getattr(node, 'name', '')}", "T")
+        else:
+            self._both(str(getattr(node, "conversion", -1)))
 
     def uses(self, name: str) -> bool:
         """Tell whether *name* is used for more than the assertion methods of unittest."""
@@ -470,7 +505,7 @@ def describe(node: FunctionNode, unit: Unit) -> Description:
     forms = Forms()
     forms.read(node)
     decorators = [ast.dump(decorator) for decorator in node.decorator_list]
-    sequence = array("I", [_token_id(token) for token in forms.literal if token != ")"])
+    sequence = array("I", [_token_id(token) for token in forms.literal if token[0] not in _STRUCTURE])
     arguments = [*node.args.posonlyargs, *node.args.args]
     first = arguments[0].arg if arguments and "::" in unit.qualname else None
     known = {argument.arg for argument in (*arguments, *node.args.kwonlyargs)}

@@ -23,11 +23,10 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Generic, TypeVar
 
-from .candidates import ClassInfo, FileScan, FoundFunction
-from .discover import Discovery, SourcePath
+from .candidates import ClassInfo, FileScan, FoundFunction, source_digest
+from .discover import SourcePath
 from .model import Problem, Unit
 from .naming import NamingRules
-from .resolve import Resolved, resolve_units, support_files
 from .scope import Function, Scope, dotted_name, last_name, read_scope, truth
 
 T = TypeVar("T")
@@ -47,20 +46,8 @@ def scan_file(
     except OSError as error:
         message = f"can't be read ({error.strerror or error}); its tests are left out"
         return FileScan(source.display, Problem(source.display, message), source=source, root=root)
-    return replace(scan_source(data, source.display, rules, wanted, describe=describe), source=source, root=root)
-
-
-def find_tests(
-    discovery: Discovery, describe: Callable[[Function, Unit], T] | None = None
-) -> tuple[Resolved[T], tuple[Problem, ...]]:
-    """Scan and resolve in this process; return the tests, and all problems in order of path."""
-    scans = [scan_file(source, discovery.rules, describe) for source in discovery.files]
-    resolved = resolve_units(scans, discovery.rules)
-    while more := support_files(resolved.missing, scans, discovery):
-        scans.extend(scan_file(source, discovery.rules, describe) for source in more)
-        resolved = resolve_units(scans, discovery.rules)
-    problems = sorted((*discovery.problems, *resolved.problems), key=lambda p: (p.path, p.line or 0))
-    return resolved, tuple(problems)
+    scan = scan_source(data, source.display, rules, wanted, describe=describe)
+    return replace(scan, source=source, root=root, digest=source_digest(data))
 
 
 @lru_cache(maxsize=4096)
@@ -212,6 +199,7 @@ class _Scanner(Generic[T]):
             tuple(module.star_imports),
             _exports(module),
             module.test_flag,
+            fixtures=tuple(name for name, node in module.functions.items() if _is_bound(node)),
         )
 
     def list_classes(self, module: Scope) -> None:

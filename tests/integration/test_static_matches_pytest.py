@@ -13,7 +13,7 @@ from textwrap import dedent
 import pytest
 
 from pytest_qeattention.similarity.discover import discover
-from pytest_qeattention.similarity.scan import find_tests
+from pytest_qeattention.similarity.service import find_tests
 
 RECORDER = """\
 import inspect
@@ -327,7 +327,7 @@ def collected_by_pytest(root: Path, paths: list[str]) -> list[tuple[str, str]]:
 
 
 def found_statically(root: Path, paths: list[str]) -> list[tuple[str, str]]:
-    resolved, problems = find_tests(discover(paths, cwd=root))
+    _, resolved, problems = find_tests(discover(paths, cwd=root))
     assert problems == ()
     assert resolved.not_found == ()
     return sorted((unit.path, unit.qualname) for unit in resolved.units)

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_qeattention.similarity.naming import NamingRules, parse_ini
-from pytest_qeattention.similarity.scan import resolve_units, scan_source
+from pytest_qeattention.similarity.resolve import resolve_units
+from pytest_qeattention.similarity.scan import scan_source
 
 PIECES = st.sampled_from(
     [

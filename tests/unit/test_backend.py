@@ -94,6 +94,8 @@ topk_similarity(x, x, 1); print(first, _core.last_variant())
         ({"QE_THREADS": "many"}, "QE_THREADS is 'many'; expected a whole number"),
         ({"QE_THREADS": "0"}, "QE_THREADS is '0'"),
         ({"QE_THREADS": "-1"}, "QE_THREADS is '-1'"),
+        ({"QE_THREADS": "1" * 5000}, "QE_THREADS is '111"),
+        ({"QE_BACKEND": "numpy", "QE_ISA": "scalar"}, "QE_ISA=scalar has no effect on QE_BACKEND=numpy"),
     ],
 )
 def test_settings_that_mean_nothing_are_said(environment: dict[str, str], words: str) -> None:

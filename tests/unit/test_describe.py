@@ -155,3 +155,49 @@ def test_lone_surrogates_and_huge_literals_are_described() -> None:
     facts = described("def test_it():\n    assert f('\\ud800', 10**400, 1e400, 1j, b'x', ...)")
     assert facts.tokens
     assert facts.exact
+
+
+DIFFERENT = [
+    ("x = a[n:]", "x = a[:n]"),
+    ("x = a[1:]", "x = a[:1]"),
+    ("if c:\n        f()\n    else:\n        g()", "if c:\n        f()\n        g()"),
+    (
+        "try:\n        f()\n    finally:\n        g()\n        h()",
+        "try:\n        f()\n        g()\n    finally:\n        h()",
+    ),
+    ("for i in x:\n        f()\n        g()", "for i in x:\n        f()\n    else:\n        g()"),
+    ("x = {**a, b: c}", "x = {b: a, **c}"),
+    ("match c:\n        case None:\n            f()", "match c:\n        case True:\n            f()"),
+    ("match c:\n        case P(x=1):\n            f()", "match c:\n        case P(y=1):\n            f()"),
+    ("f(lambda x, y: x)", "f(lambda x, *y: x)"),
+    ("f(lambda x, *y: x)", "f(lambda x, **y: x)"),
+    ("f(lambda x, y: x)", "f(lambda x, *, y: x)"),
+    ("f(lambda x, y: x)", "f(lambda x, /, y: x)"),
+    ("def k(*a):\n        f()", "def k(a):\n        f()"),
+    ("def k(a, b=X, *, c):\n        f()", "def k(a, b, *, c=X):\n        f()"),
+    ("def k() -> f:\n        g()", "@f\n    def k():\n        g()"),
+    ("x: f = g", "x: g = f"),
+    ("f(a, *b)", "f(*a, b)"),
+    ("f(a, b=c)", "f(a, c)"),
+    ("with a as b:\n        f()", "with a, b:\n        f()"),
+    ("x = f'{a!r}'", "x = f'{a!s}'"),
+    ("x = f'{a:{b}}'", "x = f'{a}{b}'"),
+    ("raise a from b", "raise a\n    b"),
+    ("x = [y for y in a if b]", "x = [y for y in a]\n    b"),
+    ("global a\n    a = 1", "a = 1"),
+    ("import a.b", "import a"),
+    ("from . import a", "from .. import a"),
+]
+
+
+@pytest.mark.parametrize(("one", "other"), DIFFERENT)
+def test_different_code_has_different_forms(one: str, other: str) -> None:
+    first, second = (described(f"def test_it(a, b, c, x, n):\n    {body}\n    assert x") for body in (one, other))
+    assert first.exact != second.exact
+    if "1:" not in one:
+        assert first.literal != second.literal
+
+
+def test_async_comprehensions_are_not_plain_ones() -> None:
+    one, other = (described(f"async def test_it():\n    assert [x {loop} x in f()]") for loop in ("async for", "for"))
+    assert one.shape != other.shape

@@ -132,6 +132,39 @@ def test_methods_of_two_classes_that_use_self_are_no_duplicates(analyse: Analyse
     assert "duplicate" not in [group.kind for group in report.groups]
 
 
+FIXTURE_TEST = """
+from shop import check
+
+{fixture}
+def test_stock(shelf):
+    check(shelf, "apple")
+    assert shelf.count("apple") == 3
+"""
+
+
+@pytest.mark.parametrize(
+    ("fixture", "is_duplicate"),
+    [
+        ("", True),
+        ("@pytest.fixture\ndef shelf():\n    return 1\n", False),
+        ("from stock import shelf\n", False),
+    ],
+)
+def test_fixtures_of_two_files(analyse: Analyse, fixture: str, is_duplicate: bool) -> None:
+    report = analyse(test_a=FIXTURE_TEST.format(fixture=""), test_b=FIXTURE_TEST.format(fixture=fixture))
+    assert ("duplicate" in [group.kind for group in report.groups]) is is_duplicate
+
+
+def test_fixtures_of_two_directories_may_be_two_things(tmp_path: Path) -> None:
+    for directory in ("one", "two"):
+        (tmp_path / directory).mkdir()
+        (tmp_path / directory / "test_a.py").write_text(FIXTURE_TEST.format(fixture=""))
+        (tmp_path / directory / "test_b.py").write_text(FIXTURE_TEST.format(fixture="").replace("shelf", "tmp_path"))
+    report = TestSimilarity().analyse(suite_from_paths([str(tmp_path)], cwd=tmp_path), Request())
+    duplicates = [[unit.path for unit in group.tests] for group in report.groups if group.kind == "duplicate"]
+    assert duplicates == [["one/test_b.py", "two/test_b.py"]]
+
+
 def test_sync_and_async_twins_are_no_duplicates(analyse: Analyse) -> None:
     report = analyse(
         test_a="""
@@ -284,3 +317,22 @@ def test_groups_that_save_most_come_first(analyse: Analyse) -> None:
     report = analyse(test_a=LITERALS_DIFFER, test_b=f"from big import *\n{big}")
     assert [unit.name for unit in report.groups[0].tests] == [f"test_big_{n}" for n in range(4)]
     assert len(report.groups) == 2
+
+
+@pytest.mark.parametrize("count", [3, 8, 40, 300])
+def test_a_family_of_any_size_is_one_group(analyse: Analyse, count: int) -> None:
+    words = [f"{a}{b}{c}" for a in "bdfglm" for b in "aeiou" for c in ("kan", "ras", "tol", "ner", "mit", "sut", "pod")]
+    words = [word + end for word in words for end in ("", "ix")]
+    tests = "\n".join(f"def test_{word}():\n    assert parse('{word}') == '{word[::-1]}'\n" for word in words[:count])
+    report = analyse(test_a=f"from words import parse\n{tests}")
+    (group,) = report.groups
+    assert group.kind == "parametrize"
+    assert len(group.tests) == count
+
+
+def test_fifty_thousand_lines(analyse: Analyse) -> None:
+    test = "def test_case_{0}():\n    value = make({0})\n    assert value.total == {0} * 3\n\n\n"
+    report = analyse(background=False, test_a="".join(test.format(number) for number in range(10_000)))
+    assert report.tests == 10_000
+    (group,) = report.groups
+    assert len(group.tests) == 10_000

@@ -3,6 +3,7 @@ from __future__ import annotations
 import functools
 import types
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
@@ -10,7 +11,9 @@ import hypothesis
 import hypothesis.strategies
 import pytest
 
-from pytest_qeattention.items import Collection, collect, written_function
+from pytest_qeattention.items import Collection, Imports, collect, sourceless_problems, written_function
+from pytest_qeattention.similarity.candidates import source_digest
+from pytest_qeattention.similarity.model import Problem
 from pytest_qeattention.similarity.suite import Located
 from pytest_qeattention.xdist import WIRE_VERSION, from_wire, merge, to_wire
 
@@ -131,21 +134,22 @@ def test_items_are_located_where_they_are_written(pytester: pytest.Pytester) -> 
     items, _ = pytester.inline_genitems()
 
     assert len(items) == 7
-    assert collect(items) == Collection(
+    assert collect(items, Imports()) == Collection(
         (
             Located(str(base), "Base::test_inherited", 2),
             Located(str(path), "TestOne::TestInner::test_inner", 7),
             Located(str(path), "TestOne::test_static", 11),
             Located(str(path), "Case::test_case", 19),
             Located(str(path), "test_async", 22),
-        )
+        ),
+        digests={str(file): source_digest(file.read_bytes()) for file in (base, path)},
     )
 
 
 def test_the_order_of_the_items_does_not_matter(pytester: pytest.Pytester) -> None:
     items = pytester.getitems("def test_b(): pass\ndef test_a(): pass\n")
 
-    assert collect(items) == collect(items[::-1])
+    assert collect(items, Imports()) == collect(items[::-1], Imports())
 
 
 def test_items_without_a_function_are_counted(pytester: pytest.Pytester) -> None:
@@ -167,7 +171,7 @@ def test_items_without_a_function_are_counted(pytester: pytest.Pytester) -> None
         """
     )
     pytester.makefile(".yaml", test_x="a: 1")
-    pytester.makepyfile(
+    path = pytester.makepyfile(
         '''
         exec("def test_exec(): pass")
 
@@ -177,7 +181,8 @@ def test_items_without_a_function_are_counted(pytester: pytest.Pytester) -> None
             2
             """
 
-        test_lambda = lambda: None
+        class TestGroup:
+            test_lambda = lambda self: None
 
         def test_plain(): pass
         '''
@@ -185,9 +190,48 @@ def test_items_without_a_function_are_counted(pytester: pytest.Pytester) -> None
 
     items, _ = pytester.inline_genitems("--doctest-modules")
 
-    collection = collect(items)
+    collection = collect(items, Imports())
     assert collection.left_out == {"doctest": 1, "no source": 2, "not python": 2}
     assert [place.qualname for place in collection.located] == ["test_plain"]
+    assert collection.sourceless == {str(path): ("TestGroup::test_lambda", "test_exec")}
+
+
+def test_a_file_of_tests_without_source_is_named_once() -> None:
+    collection = Collection(
+        sourceless={
+            "/project/tests/test_a.py": ("test_a",),
+            "/project/tests/test_b.py": ("test_a", "test_b", "test_c", "test_d"),
+        }
+    )
+
+    assert sourceless_problems(collection, Path("/project")) == [
+        Problem("tests/test_a.py", "1 test has no Python source to read (test_a): left out"),
+        Problem("tests/test_b.py", "4 tests have no Python source to read (test_a, test_b, test_c, …): left out"),
+    ]
+
+
+def test_what_a_file_held_when_it_was_imported_is_remembered(tmp_path: Path) -> None:
+    imported, other, missing = (tmp_path / name for name in ("test_a.py", "base.py", "missing.py"))
+    imported.write_bytes(b"first")
+    imports = Imports()
+    imports.note(imported)
+    imports.note(missing)
+    imported.write_bytes(b"second")
+    imports.note(imported)
+    other.write_bytes(b"base")
+
+    digests = imports.digests(Located(str(path), "test_x", 1) for path in (imported, other, missing))
+
+    assert digests == {str(imported): source_digest(b"first"), str(other): source_digest(b"base")}
+
+
+def test_unused_files_have_no_digest(tmp_path: Path) -> None:
+    file = tmp_path / "test_a.py"
+    file.write_bytes(b"")
+    imports = Imports()
+    imports.note(file)
+
+    assert imports.digests([]) == {}
 
 
 PLACES = (
@@ -197,8 +241,16 @@ PLACES = (
 )
 
 
+WHOLE = Collection(
+    PLACES,
+    {"doctest": 2, "no source": 2},
+    {"/project/tests/test_c.py": ("test_c", "test_d")},
+    {"/project/tests/test_a.py": "abc", "/elsewhere/base.py": "def"},
+)
+
+
 def test_a_collection_survives_the_wire() -> None:
-    collection = Collection(PLACES, {"doctest": 2})
+    collection = WHOLE
 
     wire = to_wire(collection, "/project")
 
@@ -207,13 +259,15 @@ def test_a_collection_survives_the_wire() -> None:
 
 
 def test_paths_of_the_project_follow_the_root() -> None:
-    moved = from_wire(to_wire(Collection(PLACES), "/project"), "/home/project")
+    moved = from_wire(to_wire(WHOLE, "/project"), "/home/project")
 
     assert [place.path for place in moved.located] == [
         "/home/project/tests/test_a.py",
         "/home/project/tests/test_a.py",
         "/elsewhere/base.py",
     ]
+    assert moved.sourceless == {"/home/project/tests/test_c.py": ("test_c", "test_d")}
+    assert moved.digests == {"/home/project/tests/test_a.py": "abc", "/elsewhere/base.py": "def"}
 
 
 def test_only_builtin_types_are_on_the_wire() -> None:
@@ -224,7 +278,7 @@ def test_only_builtin_types_are_on_the_wire() -> None:
             return {list}.union(*map(types_of, value))
         return {type(value)}
 
-    assert types_of(to_wire(Collection(PLACES, {"doctest": 2}), "/project")) <= {
+    assert types_of(to_wire(WHOLE, "/project")) <= {
         dict,
         list,
         str,
@@ -235,12 +289,25 @@ def test_only_builtin_types_are_on_the_wire() -> None:
 
 
 def test_merging_unites_places_and_keeps_the_larger_counts() -> None:
-    one = Collection(PLACES[:1], {"doctest": 2})
-    other = Collection(PLACES, {"doctest": 1, "no source": 3})
+    one = Collection(PLACES[:1], {"doctest": 2}, {"/a.py": ("test_b",)}, {"/c.py": "1"})
+    other = Collection(
+        PLACES, {"doctest": 1, "no source": 3}, {"/a.py": ("test_a",), "/b.py": ("test_x",)}, {"/d.py": "2"}
+    )
 
     merged = merge(one, other)
 
     assert merged == merge(other, one)
     assert set(merged.located) == set(PLACES)
     assert merged.left_out == {"doctest": 2, "no source": 3}
+    assert merged.sourceless == {"/a.py": ("test_a", "test_b"), "/b.py": ("test_x",)}
+    assert merged.digests == {"/c.py": "1", "/d.py": "2"}
     assert merge(None, one) == one
+
+
+def test_a_file_that_workers_imported_differently_has_changed_whatever_it_holds() -> None:
+    first, second = (Collection(PLACES, digests={"/a.py": digest}) for digest in ("1", "2"))
+    merged = merge(first, second)
+
+    assert merged == merge(second, first)
+    assert merged.digests["/a.py"] not in ("1", "2")
+    assert merge(merged, first) == merge(first, merged) == merged

@@ -73,6 +73,7 @@ def test_neighbours_and_ranking_are_there_when_asked_for() -> None:
     assert part["neighbors"] == [
         {"nodeid": "tests/test_a.py::test_one", "path": "tests/test_a.py", "line": 3, "nearest": [place]}
     ]
+    assert "groups" not in part
     assert part["ranked"] == {"query": "query", "results": [{**place, "reasons": ["words"]}]}
 
 

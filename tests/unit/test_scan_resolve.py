@@ -10,7 +10,9 @@ import pytest
 
 from pytest_qeattention.similarity.discover import discover
 from pytest_qeattention.similarity.naming import NamingRules
-from pytest_qeattention.similarity.scan import find_tests, resolve_units, scan_source
+from pytest_qeattention.similarity.resolve import resolve_units
+from pytest_qeattention.similarity.scan import scan_source
+from pytest_qeattention.similarity.service import find_tests
 
 
 def collected(text: str, rules: NamingRules | None = None) -> list[str]:
@@ -28,7 +30,7 @@ def project(root: Path, files: Mapping[str, str]) -> Path:
 
 
 def nodeids(root: Path, *paths: str) -> list[str]:
-    resolved, problems = find_tests(discover(paths or ["."], cwd=root))
+    _, resolved, problems = find_tests(discover(paths or ["."], cwd=root))
     assert problems == ()
     return [unit.nodeid for unit in resolved.units]
 
@@ -361,7 +363,7 @@ def test_a_broken_file_leaves_the_others(tmp_path: Path) -> None:
             "test_c.py": "from base import Base\nclass TestC(Base):\n    def test_c(self): pass\n",
         },
     )
-    resolved, problems = find_tests(discover(["."], cwd=root))
+    _, resolved, problems = find_tests(discover(["."], cwd=root))
     assert [unit.nodeid for unit in resolved.units] == ["test_a.py::test_a", "test_c.py::TestC::test_c"]
     assert [(problem.path, problem.line) for problem in problems] == [("base.py", 1), ("test_b.py", 1)]
 
@@ -392,7 +394,7 @@ SELECTED = """\
 )
 def test_selection(tmp_path: Path, name: str, expected: list[str]) -> None:
     root = project(tmp_path, {"test_x.py": SELECTED})
-    resolved, _ = find_tests(discover([f"test_x.py::{name}"], cwd=root))
+    _, resolved, _ = find_tests(discover([f"test_x.py::{name}"], cwd=root))
     assert [unit.qualname for unit in resolved.units] == expected
     assert resolved.not_found == ()
 
@@ -400,7 +402,7 @@ def test_selection(tmp_path: Path, name: str, expected: list[str]) -> None:
 def test_what_is_selected_and_not_there_is_named(tmp_path: Path) -> None:
     root = project(tmp_path, {"test_x.py": SELECTED, "test_y.py": "def test_y(:\n"})
     discovery = discover(["test_x.py::test_e", "test_x.py::TestB::test_e", "test_y.py::test_y"], cwd=root)
-    resolved, problems = find_tests(discovery)
+    _, resolved, problems = find_tests(discovery)
     assert [unit.qualname for unit in resolved.units] == ["test_e"]
     assert resolved.not_found == ("test_x.py::TestB::test_e",)
     assert [problem.path for problem in problems] == ["test_y.py"]
@@ -409,7 +411,7 @@ def test_what_is_selected_and_not_there_is_named(tmp_path: Path) -> None:
 def test_deselected_in_addopts(tmp_path: Path) -> None:
     ini = "[pytest]\naddopts = --deselect=test_x.py::TestB --deselect=test_x.py::test_e[1]\n"
     root = project(tmp_path, {"test_x.py": SELECTED, "pytest.ini": ini})
-    resolved, _ = find_tests(discover(["."], cwd=root))
+    _, resolved, _ = find_tests(discover(["."], cwd=root))
     assert [unit.qualname for unit in resolved.units] == ["test_e", "test_ee"]
 
 
