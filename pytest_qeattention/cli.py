@@ -1,7 +1,7 @@
 """The command line: ``qeattention``, or ``python -m pytest_qeattention``.
 
 The analyses of the plugin without a test run; nothing of the project is imported. Exit codes: 0 done, with or
-without findings; 4 usage.
+without findings; 1 the output could not be written; 2 interrupted; 4 usage.
 
 PYTEST_DONT_REWRITE
 """
@@ -119,6 +119,8 @@ def _similar(options: argparse.Namespace) -> int:
         raise _Usage("-k says how many tests --rank lists, and --rank is not given; give --rank=QUERY")
     if options.rank is not None and options.neighbors is not None:
         raise _Usage("--rank and --neighbors are two questions; ask one at a time")
+    if "" in options.paths:
+        raise _Usage("PATH is empty, so nothing was analysed; name a file or a directory ('.' for this one)")
     _check_output(options.json)
     neighbors = _count("--neighbors", options.neighbors, 0, MAX_NEIGHBORS) or 0
     ranked = _count("-k", options.k, 1, _MAX_RANKED) or 10
@@ -139,7 +141,7 @@ def _similar(options: argparse.Namespace) -> int:
         more = "-v shows all, --json PATH writes all"
         sections = [Section(report)]
         _write_lines(similar_lines(sections, verbosity=options.verbosity, more=more))
-        _tell_backend_problem()
+    _tell_backend_problem()
     if options.json is not None:
         from pytest_qeattention.information import backend_info
         from pytest_qeattention.report.document import document, dumps

@@ -6,11 +6,12 @@ PYTEST_DONT_REWRITE
 from __future__ import annotations
 
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pluggy
 import pytest
 
 from pytest_qeattention.similarity.model import Problem
@@ -121,26 +122,44 @@ class Contributions:
             else:
                 self.by_name[name] = Contribution(workload, answer.plugin)
 
-    def _call(self, hook: str, *, only: object = None, without: object = None, **arguments: object) -> Iterator[Answer]:
-        manager = self.config.pluginmanager
-        implementations = [
-            implementation
-            for implementation in getattr(self.config.hook, hook).get_hookimpls()
-            if not (implementation.wrapper or implementation.hookwrapper)
+    def _call(self, hook: str, *, only: object = None, without: object = None, **arguments: object) -> list[Answer]:
+        """Call each implementation on its own, in pytest's order, and the wrappers once around all but *only*."""
+        caller: pluggy.HookCaller = getattr(self.config.hook, hook)
+        implementations = caller.get_hookimpls()
+        wrappers = [each for each in implementations if each.wrapper or each.hookwrapper]
+        chosen = [
+            each
+            for each in reversed(implementations)
+            if each not in wrappers and each.plugin is not without and (only is None or each.plugin is only)
         ]
-        for implementation in reversed(implementations):
-            plugin = implementation.plugin
-            if plugin is without or (only is not None and plugin is not only):
-                continue
-            name = self._plugin_name(implementation.plugin_name)
-            others = [other.plugin for other in implementations if other.plugin is not plugin]
-            call = manager.subset_hook_caller(hook, others)
+        given = {"config": self.config, **arguments}
+        answers: list[Answer] = []
+
+        def asking(each: pluggy.HookImpl) -> Callable[[], object]:
+            def ask() -> object:
+                name = self._plugin_name(each.plugin_name)
+                try:
+                    answer = Answer(name, each.function(*(given[argument] for argument in each.argnames)))
+                except FAILURES as error:
+                    answer = Answer(name, error=error)
+                answers.append(answer)
+                return answer.value
+
+            return ask
+
+        if wrappers and only is None:
+            others = [each.plugin for each in implementations if each not in wrappers]
+            around = self.config.pluginmanager.subset_hook_caller(hook, others)
             try:
-                results = call(config=self.config, **arguments)
+                # pluggy calls what was added last first.
+                around.call_extra([asking(each) for each in reversed(chosen)], given)
             except FAILURES as error:
-                yield Answer(name, error=error)
-            else:
-                yield Answer(name, value=results[0] if results else None)
+                names = ", ".join(self._plugin_name(each.plugin_name) for each in wrappers)
+                self.blame(names, f"a wrapper of hook {hook}", error, "the answers to the hook stand")
+        # All of them, or those that a wrapper that raised has kept from being asked.
+        for each in chosen[len(answers) :]:
+            asking(each)()
+        return answers
 
     def _plugin_name(self, registered: str) -> str:
         # A conftest is registered under its absolute path.

@@ -2,8 +2,9 @@
 
 Implement them in a ``conftest.py`` or a plugin. Each implementation is called on its own, so that one that
 raises or returns something else than promised is named in the report, with its plugin, and costs no other one
-its answer. All of them run where the analysis runs: in the only process, or with pytest-xdist on the
-controller, never on a worker.
+its answer. A hook wrapper runs once around all implementations, and what it returns in place of their answers is
+not used; one that raises is named as well. All of them run where the analysis runs: in the only process, or with
+pytest-xdist on the controller, never on a worker.
 
 PYTEST_DONT_REWRITE
 """
@@ -25,7 +26,7 @@ def pytest_qe_workloads(config: pytest.Config) -> Sequence[Workload]:  # type: i
     """Contribute similarity analyses that ``--qe-similar`` runs besides its own.
 
     Called once, after collection. The built-in analysis (``test-similarity``) comes through this hook as
-    well, and last. Names are unique: of two workloads with one name the first is taken, and
+    well, last and outside of hook wrappers. Names are unique: of two workloads with one name the first is taken, and
     ``test-similarity`` cannot be taken over. ``--qe-workload=NAME`` chooses among all that were contributed.
 
     :param config: The pytest config object.

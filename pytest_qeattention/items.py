@@ -8,16 +8,22 @@ from __future__ import annotations
 import functools
 import os
 import types
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 
+from pytest_qeattention.report.lines import counted
+from pytest_qeattention.similarity.candidates import source_digest
+from pytest_qeattention.similarity.model import Problem
+from pytest_qeattention.similarity.naming import display_path
 from pytest_qeattention.similarity.suite import Located
 
 # Decorators nest a handful deep; the limit only ends chains that run in a circle.
 _MAX_LAYERS = 100
+_NAMES_SHOWN = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +33,41 @@ class Collection:
     located: tuple[Located, ...] = ()
     left_out: Mapping[str, int] = field(default_factory=dict)
     """Number of items by reason: ``doctest``, ``not python``, ``no source``."""
+    sourceless: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Qualified names of the tests counted as ``no source``, by absolute path of the file they were collected from."""
+    digests: Mapping[str, str] = field(default_factory=dict)
+    """`source_digest` of the files in *located*, as imported; a file that could not be read has none."""
 
 
-def collect(items: Iterable[pytest.Item]) -> Collection:
+class Imports:
+    """Remember what the test files held when pytest imported them."""
+
+    def __init__(self) -> None:
+        self._digests: dict[str, str] = {}
+
+    def note(self, path: Path) -> None:
+        """Read the file *path*, which is about to be imported."""
+        name = os.path.abspath(path)
+        digest = _file_digest(name)
+        if digest is not None:
+            # The first import counts: a module is not imported a second time.
+            self._digests.setdefault(name, digest)
+
+    def digests(self, located: Iterable[Located]) -> dict[str, str]:
+        """Return the digest of each file in *located*; one that was not noted is read now."""
+        found: dict[str, str] = {}
+        for path in sorted({place.path for place in located}):
+            digest = self._digests.get(path) or _file_digest(path)
+            if digest is not None:
+                found[path] = digest
+        return found
+
+
+def collect(items: Iterable[pytest.Item], imports: Imports) -> Collection:
     """Locate every item; parametrised instances and inherited methods share one place."""
     places: set[Located] = set()
     left_out: Counter[str] = Counter()
+    sourceless: defaultdict[str, set[str]] = defaultdict(set)
     is_file = functools.cache(os.path.isfile)
     for item in items:
         if isinstance(item, pytest.DoctestItem):
@@ -46,9 +81,27 @@ def collect(items: Iterable[pytest.Item]) -> Collection:
                 function.__code__.co_filename.endswith((".py", ".pyw")) and is_file(function.__code__.co_filename)
             ):
                 left_out["no source"] += 1
+                sourceless[os.path.abspath(item.path)].add(_qualname(item))
             else:
                 places.add(_located(function))
-    return Collection(tuple(sorted(places, key=sort_key)), dict(sorted(left_out.items())))
+    located = tuple(sorted(places, key=sort_key))
+    return Collection(
+        located,
+        dict(sorted(left_out.items())),
+        {path: tuple(sorted(names)) for path, names in sorted(sourceless.items())},
+        imports.digests(located),
+    )
+
+
+def sourceless_problems(collection: Collection, root: Path) -> list[Problem]:
+    """Name each file whose tests have no Python source, once, by its path relative to *root*."""
+    problems = []
+    for path, names in collection.sourceless.items():
+        shown = ", ".join(names[:_NAMES_SHOWN]) + (", …" if len(names) > _NAMES_SHOWN else "")
+        verb = "has" if len(names) == 1 else "have"
+        message = f"{counted(len(names), 'test')} {verb} no Python source to read ({shown}): left out"
+        problems.append(Problem(display_path(Path(path), root), message))
+    return problems
 
 
 def sort_key(place: Located) -> tuple[str, int, str]:
@@ -109,3 +162,16 @@ def _located(function: types.FunctionType) -> Located:
     qualname = "::".join(part for part in function.__qualname__.split(".") if part != "<locals>")
     code = function.__code__
     return Located(path=os.path.abspath(code.co_filename), qualname=qualname, line=code.co_firstlineno)
+
+
+def _qualname(item: pytest.Function) -> str:
+    classes = [node.name for node in item.listchain() if isinstance(node, pytest.Class)]
+    return "::".join((*classes, item.originalname or item.name))
+
+
+def _file_digest(path: str) -> str | None:
+    try:
+        return source_digest(Path(path).read_bytes())
+    except OSError:
+        # The analysis will meet the same file, and name it.
+        return None

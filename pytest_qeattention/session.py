@@ -20,6 +20,7 @@ import pytest
 from pytest_qeattention import xdist
 from pytest_qeattention.contributions import BUILTIN, FAILURES, Contribution, Contributions
 from pytest_qeattention.exceptions import QEWarning
+from pytest_qeattention.items import sourceless_problems
 from pytest_qeattention.report.lines import Line
 from pytest_qeattention.report.terminal import Section, similar_lines
 from pytest_qeattention.settings import Settings, read_settings
@@ -57,6 +58,10 @@ class WorkerSession:
     def __init__(self, config: pytest.Config) -> None:
         self._role = xdist.Worker(config)
 
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_pycollect_makemodule(self, module_path: Path) -> None:
+        self._role.importing(module_path)
+
     @pytest.hookimpl
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         self._role.collected(session)
@@ -87,6 +92,10 @@ class SimilarSession:
         if self._xdist_is_set_aside and self._config.get_verbosity() > 0:
             line += "; without tests to run, pytest-xdist starts no workers"
         return line
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_pycollect_makemodule(self, module_path: Path) -> None:
+        self._role.importing(module_path)
 
     @pytest.hookimpl
     def pytest_collection_finish(self, session: pytest.Session) -> None:
@@ -185,6 +194,8 @@ class SimilarSession:
             collection.located,
             root=self._config.rootpath,
             left_out=collection.left_out,
+            problems=sourceless_problems(collection, self._config.rootpath),
+            digests=collection.digests,
             num_processes=self._settings.threads,
         )
         for contribution in self._contributions.chosen(self._settings.workloads):
@@ -219,6 +230,13 @@ class SimilarSession:
                 f"type {type(report).__name__}, not a SimilarReport; it has no report",
             )
             return
+        if not _are_lines(report.lines):
+            contributions.complain(
+                contribution.plugin,
+                f"workload {workload.name!r} of plugin {contribution.plugin}: the lines of its report are a value of "
+                f"type {type(report.lines).__name__}, not a list of strings; it has no report",
+            )
+            return
         contributions.tell(workload, report.groups)
         # What the report shows is what our own implementation of the hook was told, like any plugin's.
         report = replace(report, workload=workload.name, groups=self._groups.get(workload.name, ()))
@@ -239,7 +257,7 @@ class SimilarSession:
         from pytest_qeattention.attention import core_problem
 
         problem = core_problem()
-        if problem is not None and not self._failed and self._config.get_verbosity() >= 0:
+        if problem is not None and not self._failed:
             self._notices.append(f"qe-similar: {problem}")
 
     def _write_json(self, path: str) -> None:
@@ -283,6 +301,12 @@ class SimilarSession:
         except QEWarning:
             # -W error is meant for the user's tests; here it would end the session.
             return
+
+
+def _are_lines(lines: object) -> bool:
+    if lines is None:
+        return True
+    return isinstance(lines, (list, tuple)) and all(isinstance(line, str) for line in lines)
 
 
 def _check_names(wanted: Sequence[str], existing: Sequence[str]) -> None:

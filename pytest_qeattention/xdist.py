@@ -14,15 +14,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
 
-from pytest_qeattention.items import Collection, collect, sort_key
+from pytest_qeattention.items import Collection, Imports, collect, sort_key
 from pytest_qeattention.similarity.suite import Located
 
 WIRE_KEY = "qeattention"
-WIRE_VERSION = 1
+WIRE_VERSION = 2
+
+_CHANGED = ""
+"""Digest of a file that workers have seen with different content: no file has it."""
 
 
 class WorkerError(Exception):
@@ -32,11 +36,11 @@ class WorkerError(Exception):
 class Role(Protocol):
     """Name the verbs that every role has."""
 
-    analyses: bool
-    """Whether this process analyses and writes."""
-
     def register(self, pluginmanager: pytest.PytestPluginManager) -> None:
         """Register the hooks that only this role has."""
+
+    def importing(self, path: Path) -> None:
+        """Take in that pytest is about to import the test file *path*."""
 
     def collected(self, session: pytest.Session) -> None:
         """Take in what the session collected."""
@@ -48,16 +52,18 @@ class Role(Protocol):
 class Single:
     """Do everything in the one process there is."""
 
-    analyses = True
-
     def __init__(self) -> None:
+        self._imports = Imports()
         self._collection: Collection | None = None
 
     def register(self, pluginmanager: pytest.PytestPluginManager) -> None:
         """Need no hooks of its own."""
 
+    def importing(self, path: Path) -> None:
+        self._imports.note(path)
+
     def collected(self, session: pytest.Session) -> None:
-        self._collection = collect(session.items)
+        self._collection = collect(session.items, self._imports)
 
     def collection(self) -> Collection | None:
         return self._collection
@@ -65,8 +71,6 @@ class Single:
 
 class Controller:
     """Merge what the workers collected; of a crashed worker nothing comes, and the others' lists serve."""
-
-    analyses = True
 
     def __init__(self, root: str) -> None:
         self._root = root
@@ -76,6 +80,9 @@ class Controller:
     def register(self, pluginmanager: pytest.PytestPluginManager) -> None:
         # Only while pytest-xdist distributes, so that its hooks are sure to exist.
         pluginmanager.register(self, "qeattention-controller")
+
+    def importing(self, path: Path) -> None:
+        """Ignore the file: it is the workers that collect."""
 
     def collected(self, session: pytest.Session) -> None:
         """Ignore the session: with pytest-xdist the controller collects nothing."""
@@ -99,18 +106,20 @@ class Controller:
 class Worker:
     """Collect, and hand over what was found with the worker's output."""
 
-    analyses = False
-
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
+        self._imports = Imports()
 
     def register(self, pluginmanager: pytest.PytestPluginManager) -> None:
         """Need no hooks of its own."""
 
+    def importing(self, path: Path) -> None:
+        self._imports.note(path)
+
     def collected(self, session: pytest.Session) -> None:
         output: dict[str, Any] = self._config.workeroutput  # type: ignore[attr-defined]
         try:
-            output[WIRE_KEY] = to_wire(collect(session.items), str(self._config.rootpath))
+            output[WIRE_KEY] = to_wire(collect(session.items, self._imports), str(self._config.rootpath))
         except Exception as error:
             # Told by the controller, once for all workers.
             output[WIRE_KEY] = {"version": WIRE_VERSION, "error": f"{type(error).__name__}: {error}"}
@@ -152,27 +161,49 @@ def to_wire(collection: Collection, root: str) -> dict[str, Any]:
         "version": WIRE_VERSION,
         "located": [[*_to_relative(place.path, root), place.qualname, place.line] for place in collection.located],
         "left_out": dict(collection.left_out),
+        "sourceless": [[*_to_relative(path, root), list(names)] for path, names in collection.sourceless.items()],
+        "digests": [[*_to_relative(path, root), digest] for path, digest in collection.digests.items()],
     }
 
 
 def from_wire(wire: Mapping[str, Any], root: str) -> Collection:
     """Read what `to_wire` of the same version wrote, for a project at *root*."""
-    located = tuple(
-        Located(os.path.join(root, *path.split("/")) if is_relative else path, qualname, line)
-        for is_relative, path, qualname, line in wire["located"]
+    return Collection(
+        tuple(
+            Located(_from_relative(is_relative, path, root), qualname, line)
+            for is_relative, path, qualname, line in wire["located"]
+        ),
+        dict(wire["left_out"]),
+        {_from_relative(is_relative, path, root): tuple(names) for is_relative, path, names in wire["sourceless"]},
+        {_from_relative(is_relative, path, root): digest for is_relative, path, digest in wire["digests"]},
     )
-    return Collection(located, dict(wire["left_out"]))
 
 
 def merge(one: Collection | None, other: Collection) -> Collection:
-    """Unite two collections of the same suite; of counts, the larger stands."""
+    """Unite two collections of the same suite; of counts, the larger stands.
+
+    A file that one of them has imported with other content than the other has changed, whatever it holds now.
+    """
     if one is None:
         return other
     left_out = {
         reason: max(one.left_out.get(reason, 0), other.left_out.get(reason, 0))
         for reason in sorted({*one.left_out, *other.left_out})
     }
-    return Collection(tuple(sorted({*one.located, *other.located}, key=sort_key)), left_out)
+    return Collection(
+        tuple(sorted({*one.located, *other.located}, key=sort_key)),
+        left_out,
+        {
+            path: tuple(sorted({*one.sourceless.get(path, ()), *other.sourceless.get(path, ())}))
+            for path in sorted({*one.sourceless, *other.sourceless})
+        },
+        {path: _agreed(path, one.digests, other.digests) for path in sorted({*one.digests, *other.digests})},
+    )
+
+
+def _agreed(path: str, one: Mapping[str, str], other: Mapping[str, str]) -> str:
+    known = {digests[path] for digests in (one, other) if path in digests}
+    return known.pop() if len(known) == 1 else _CHANGED
 
 
 def _to_relative(path: str, root: str) -> tuple[bool, str]:
@@ -180,3 +211,7 @@ def _to_relative(path: str, root: str) -> tuple[bool, str]:
     if path.startswith(prefix):
         return True, path[len(prefix) :].replace(os.sep, "/")
     return False, path
+
+
+def _from_relative(is_relative: bool, path: str, root: str) -> str:
+    return os.path.join(root, *path.split("/")) if is_relative else path

@@ -152,6 +152,10 @@ def active() -> Implementation:
     if isa not in ("", *VARIANTS):
         raise BackendError(f"QE_ISA is {isa!r}; expected one of {', '.join(VARIANTS)}, or leave it unset")
     if asked == "numpy":
+        if isa:
+            raise BackendError(
+                f"QE_ISA={isa} has no effect on QE_BACKEND=numpy, which runs no kernel; unset one of them"
+            )
         return Implementation(None, "numpy", "QE_BACKEND=numpy")
     core, why = _load_core()
     if core is None:
@@ -181,12 +185,17 @@ def thread_limit() -> int:
     Raises BackendError for a QE_THREADS that is not a positive integer.
     """
     setting = os.environ.get("QE_THREADS", "")
-    if setting and not (setting.isascii() and setting.isdigit() and 0 < int(setting) <= 1024):
+    if setting and not _is_thread_count(setting):
         raise BackendError(f"QE_THREADS is {setting!r}; expected a whole number from 1 to 1024, or leave it unset")
     core = active().core
     if _forked or core is None or not core.openmp():
         return 1
     return int(setting) if setting else available_processors()
+
+
+def _is_thread_count(setting: str) -> bool:
+    # Digits are counted first: int() refuses very long numbers with an error of its own.
+    return setting.isascii() and setting.isdigit() and len(setting) <= 4 and 0 < int(setting) <= 1024
 
 
 def available_processors() -> int:

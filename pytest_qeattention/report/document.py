@@ -46,7 +46,10 @@ def document(
 
 def similar_part(report: SimilarReport) -> dict[str, Any]:
     """Return what one similarity analysis found."""
-    part: dict[str, Any] = {"tests": report.tests, "groups": [_group(group) for group in report.groups]}
+    part: dict[str, Any] = {"tests": report.tests}
+    if report.ranked is None:
+        # A ranking is another question: the tests were not grouped.
+        part["groups"] = [_group(group) for group in report.groups]
     if report.neighbors is not None:
         part["neighbors"] = [
             {

@@ -40,7 +40,7 @@ def _unit_rows(workload: Workload, suite: Suite) -> npt.NDArray[np.float32]:
 def analyse_vectors(workload: Workload, suite: Suite, request: Request) -> SimilarReport:
     """Group the units whose vectors have a cosine of at least the workload's threshold.
 
-    Raises ValueError when the vectors do not fit the units.
+    Raises ValueError when the vectors do not fit the units, TypeError when the report is no list of lines.
     """
     units = suite.units
     groups, listed, search = [], [], "exact"
@@ -67,6 +67,8 @@ def analyse_vectors(workload: Workload, suite: Suite, request: Request) -> Simil
             listed.append((unit, tuple(Neighbor(units[other], round(-score, 6)) for score, other in best)))
     ranked = rank_groups(groups)
     lines = workload.report(ranked)
+    if isinstance(lines, str):
+        raise TypeError(f"workload {workload.name!r}: report() returned a str, not a list of lines")
     return SimilarReport(
         workload=workload.name,
         tests=len(units),

@@ -65,6 +65,25 @@ def test_json_on_standard_output_is_alone_there(small_suite: SmallSuite) -> None
     assert json.loads(done.stdout)["schema"] == "qeattention/1"
 
 
+@pytest.mark.parametrize("arguments", [(), ("-q",), ("--json", "-"), ("--json", "report.json")], ids=" ".join)
+def test_numpy_serving_for_want_of_a_core_is_said(small_suite: SmallSuite, arguments: tuple[str, ...]) -> None:
+    code = (
+        "import sys; sys.modules['pytest_qeattention.attention._core'] = None; "
+        "from pytest_qeattention.cli import main; sys.exit(main(sys.argv[1:]))"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", code, "similar", ".", *arguments],
+        cwd=small_suite.path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert done.stderr.count("NumPy serves instead") == 1
+    assert "NumPy serves instead" not in done.stdout
+
+
 def test_the_command_of_the_installation_is_the_same(small_suite: SmallSuite) -> None:
     script = Path(sys.executable).with_name("qeattention" + (".exe" if os.name == "nt" else ""))
     if not script.exists():
@@ -79,6 +98,8 @@ def test_the_command_of_the_installation_is_the_same(small_suite: SmallSuite) ->
     ("arguments", "message"),
     [
         (["similar", "nowhere"], "nowhere"),
+        (["similar", ""], "PATH is empty, so nothing was analysed"),
+        (["similar", "test_stock.py", ""], "PATH is empty, so nothing was analysed"),
         (["similar"], "the following arguments are required: PATH"),
         (["similar", ".", "--threads", "0"], "--threads is '0', not a whole number from 1 to 1024"),
         (["similar", ".", "--neighbors", "x"], "--neighbors is 'x', not a whole number"),
@@ -148,7 +169,9 @@ def test_rank(small_suite: SmallSuite) -> None:
         cwd=small_suite.path,
     )
 
-    ranked = json.loads(done.stdout)["similar"]["ranked"]
+    similar = json.loads(done.stdout)["similar"]
+    assert "groups" not in similar
+    ranked = similar["ranked"]
     assert ranked["query"] == "test_stock.py::test_adds_up"
     assert ranked["results"][0]["nodeid"] == "test_stock.py::test_sums_up"
     assert len(ranked["results"]) == 2

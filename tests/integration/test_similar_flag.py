@@ -216,10 +216,17 @@ def test_items_without_python_source_are_counted_and_left_out(
     similar = small_suite.report()["similar"]
     assert similar["left_out"] == {"doctest": 1, "no source": 1, "not python": 1}
     assert similar["tests"] == small_suite.units
+    assert similar["problems"] == [
+        {
+            "path": "test_odd.py",
+            "line": None,
+            "message": "1 test has no Python source to read (test_without_source): left out",
+        }
+    ]
     result.stdout.fnmatch_lines(["left out: 1 doctest, 1 no source, 1 not python"])
 
 
-def test_a_source_that_changed_since_collection_is_reported_once(
+def test_a_source_that_was_broken_since_collection_is_reported_once(
     pytester: pytest.Pytester, small_suite: SmallSuite
 ) -> None:
     file = small_suite.write("test_gone.py", "def test_gone_1(): pass\n\ndef test_gone_2(): pass\n")
@@ -241,6 +248,75 @@ def test_a_source_that_changed_since_collection_is_reported_once(
     assert [problem["path"] for problem in similar["problems"]] == ["test_gone.py"]
     assert result.stdout.str().count("  test_gone.py") == 1
     result.stdout.fnmatch_lines(["qe-similar: 7 tests, 2 groups * covering 5 tests; 1 problem"])
+
+
+@pytest.mark.parametrize("arguments", [(), ("--qe-run", "-n2")], ids=["single", "workers"])
+def test_a_body_that_changed_since_collection_is_not_compared(
+    pytester: pytest.Pytester, small_suite: SmallSuite, arguments: tuple[str, ...]
+) -> None:
+    old = "def test_adds_up():\n    stock = {}\n    stock['tea'] = 3\n    assert stock == {'tea': 3}\n"
+    file = small_suite.write("test_edited.py", old)
+    small_suite.write(
+        "conftest.py",
+        f"""
+        import os, pathlib
+
+        def pytest_collection_modifyitems():
+            # Replaced whole, because another worker may be importing it.
+            new = pathlib.Path(f"new-{{os.getpid()}}")
+            new.write_text({old.replace("3", "4")!r})
+            os.replace(new, {str(file)!r})
+        """,
+    )
+
+    result = pytester.runpytest_subprocess("--qe-similar", "--qe-json=report.json", *arguments)
+
+    assert result.ret == 0
+    similar = small_suite.report()["similar"]
+    assert similar["tests"] == small_suite.units
+    (problem,) = similar["problems"]
+    assert problem["path"] == "test_edited.py"
+    assert "has changed since pytest imported it: 1 test left out (test_adds_up)" in problem["message"]
+
+
+def test_a_helper_that_changed_after_collection_is_not_compared(
+    pytester: pytest.Pytester, small_suite: SmallSuite
+) -> None:
+    old = "class Base:\n    def test_inherited(self):\n        assert self.value > 0\n"
+    file = small_suite.write("base.py", old)
+    small_suite.write("test_derived.py", "from base import Base\n\n\nclass TestOne(Base):\n    value = 1\n")
+    small_suite.write(
+        "conftest.py",
+        f"""
+        import pathlib
+
+        def pytest_runtest_setup():
+            pathlib.Path({str(file)!r}).write_text({old.replace("0", "9")!r})
+        """,
+    )
+
+    pytester.runpytest_subprocess("--qe-similar", "--qe-run", "--qe-json=report.json")
+
+    similar = small_suite.report()["similar"]
+    assert similar["tests"] == small_suite.units
+    assert [problem["path"] for problem in similar["problems"]] == ["base.py"]
+
+
+def test_a_source_deleted_during_collection_is_named(pytester: pytest.Pytester, small_suite: SmallSuite) -> None:
+    file = small_suite.write("test_gone.py", "def test_gone_1(): pass\n\ndef test_gone_2(): pass\n")
+    small_suite.write(
+        "conftest.py", f"def pytest_collection_modifyitems():\n    __import__('os').unlink({str(file)!r})\n"
+    )
+
+    result = pytester.runpytest_subprocess("--qe-similar", "--qe-json=report.json")
+
+    assert result.ret == 0
+    similar = small_suite.report()["similar"]
+    assert similar["tests"] == small_suite.units
+    assert similar["left_out"] == {"no source": 2}
+    assert [(problem["path"], problem["message"]) for problem in similar["problems"]] == [
+        ("test_gone.py", "2 tests have no Python source to read (test_gone_1, test_gone_2): left out")
+    ]
 
 
 def test_a_source_that_vanished_is_reported_and_the_rest_goes_on(
@@ -358,6 +434,9 @@ def test_numpy_serving_for_want_of_a_core_is_said_once(
     assert result.stdout.str().count("NumPy serves instead") == 1
     assert small_suite.report()["backend"]["backend"] == "numpy"
     assert len(small_suite.groups()) == 2
+
+    quiet = pytester.runpytest_subprocess("--qe-similar", "-q")
+    assert quiet.stdout.str().count("NumPy serves instead") == 1
 
     monkeypatch.setenv("QE_BACKEND", "numpy")
     pytester.runpytest_subprocess("--qe-similar").stdout.no_fnmatch_line("*NumPy serves instead*")

@@ -332,3 +332,90 @@ def test_the_hooks_are_known_when_the_plugin_is_off(pytester: pytest.Pytester, s
     small_suite.write("conftest.py", "def pytest_qe_workloads(config):\n    raise ValueError('not to be called')\n")
 
     pytester.runpytest().assert_outcomes(passed=small_suite.items)
+
+
+WRAPPERS = """
+import json
+import pytest
+
+seen = []
+
+@pytest.hookimpl(wrapper=True)
+def pytest_qe_workloads():
+    seen.append("before")
+    answers = yield
+    seen.append([[workload.name for workload in answer] for answer in answers])
+    return answers
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_qe_similar_groups(workload, groups):
+    seen.append(f"{workload.name}: {len(groups)}")
+    yield
+
+def pytest_unconfigure():
+    with open("seen.json", "w") as file:
+        json.dump({"seen": seen}, file)
+"""
+
+
+def test_a_wrapper_runs_once_around_all_implementations(pytester: pytest.Pytester, small_suite: SmallSuite) -> None:
+    small_suite.write("conftest.py", WRAPPERS)
+    small_suite.write("one.py", CONFTEST.replace("same-fixtures", "one"))
+    small_suite.write("two.py", CONFTEST.replace("same-fixtures", "two"))
+    small_suite.write("listener.py", "def pytest_qe_similar_groups(groups): pass\n")
+    pytester.syspathinsert()
+
+    pytester.runpytest_subprocess("--qe-similar", "--qe-json=report.json", "-p", "one", "-p", "two", "-p", "listener")
+
+    assert small_suite.report("seen.json")["seen"] == [
+        "before",
+        [["two"], ["one"]],
+        "test-similarity: 2",
+        "one: 0",
+        "two: 0",
+    ]
+    assert list(small_suite.report()["workloads"]) == ["one", "two"]
+    assert small_suite.groups()[small_suite.duplicates] == "duplicate"
+
+
+@pytest.mark.parametrize("hook", ["pytest_qe_workloads", "pytest_qe_similar_groups"])
+@pytest.mark.parametrize(
+    "body", ["raise RuntimeError('boom')\n    yield", "yield\n    raise RuntimeError('boom')"], ids=["before", "after"]
+)
+def test_a_wrapper_that_raises_is_named_and_costs_no_answer(
+    pytester: pytest.Pytester, small_suite: SmallSuite, hook: str, body: str
+) -> None:
+    small_suite.write("conftest.py", f"import pytest\n\n@pytest.hookimpl(wrapper=True)\ndef {hook}():\n    {body}\n")
+    small_suite.write("good.py", CONFTEST)
+    pytester.syspathinsert()
+
+    result = pytester.runpytest("--qe-similar", "--qe-json=report.json", "-p", "good")
+
+    assert result.ret == 0
+    assert {problem["message"] for problem in problems_of(small_suite)} == {
+        f"a wrapper of hook {hook} of plugin conftest.py raised RuntimeError: boom; the answers to the hook stand"
+    }
+    assert small_suite.groups()[small_suite.duplicates] == "duplicate"
+    assert list(small_suite.report()["workloads"]) == ["same-fixtures"]
+
+
+@pytest.mark.parametrize("method", ["report(self, groups)", "analyse(self, suite, request)"])
+@pytest.mark.parametrize("lines", ["'text'", "[1, 2]"])
+def test_lines_that_are_no_list_of_strings_are_a_broken_promise(
+    pytester: pytest.Pytester, small_suite: SmallSuite, method: str, lines: str
+) -> None:
+    value = lines if "report" in method else f"SimilarReport('x', 1, lines={lines})"
+    small_suite.write(
+        "conftest.py",
+        "from pytest_qeattention.similarity.model import SimilarReport\n"
+        + CONFTEST.replace("def embed", f"def {method}:\n        return {value}\n\n    def embed"),
+    )
+
+    result = pytester.runpytest("--qe-similar", "--qe-json=report.json")
+
+    assert result.ret == 0
+    (problem,) = problems_of(small_suite)
+    assert "workload 'same-fixtures'" in problem["message"]
+    assert "it has no report" in problem["message"]
+    assert "workloads" not in small_suite.report()
+    assert small_suite.groups()[small_suite.duplicates] == "duplicate"

@@ -40,6 +40,7 @@ def test_the_document_is_the_same_for_any_number_of_workers(
 
     assert len(set(texts.values())) == 1, texts
     assert small_suite.report()["similar"]["left_out"] == {"no source": 1}
+    assert [problem["path"] for problem in small_suite.report()["similar"]["problems"]] == ["test_odd.py"]
 
 
 @pytest.mark.parametrize("distribution", ["loadfile", "loadgroup", "each", "worksteal"])
@@ -108,7 +109,7 @@ def test_a_failure_on_the_workers_is_told_once(pytester: pytest.Pytester, small_
         import os
         import pytest_qeattention.xdist
 
-        def broken(items):
+        def broken(items, imports):
             raise RuntimeError("cannot collect")
 
         if "PYTEST_XDIST_WORKER" in os.environ:
