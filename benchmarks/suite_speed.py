@@ -16,14 +16,13 @@ import json
 import os
 import platform
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-
-from pytest_qeattention import backend_info
 
 RESULTS = Path(__file__).parent / "results"
 SAMPLED_EVERY_S = 0.02
@@ -48,9 +47,9 @@ def run_once(directory: Path, report: Path) -> dict[str, float]:
     Raises RuntimeError when the command fails.
     """
     command = [sys.executable, "-m", "pytest_qeattention", "similar", str(directory), "-q", "--json", str(report)]
-    quiet = [(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)]
     started = time.perf_counter()
-    process = os.posix_spawn(sys.executable, command, os.environ, file_actions=quiet)
+    # From the repository's root the child would import the source tree, which has no compiled core.
+    process = subprocess.Popen(command, cwd=report.parent, stdout=subprocess.DEVNULL).pid
     tree_peak = 0
     while True:
         ended, status, usage = os.wait4(process, os.WNOHANG)
@@ -102,18 +101,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         name, separator, directory = suite.partition("=")
         if not separator or not Path(directory).is_dir():
             parser.error(f"{suite}: expected NAME=DIR with an existing directory")
-        suites.append({"name": name, "samples": [], "directory": Path(directory)})
+        suites.append({"name": name, "samples": [], "directory": Path(directory).resolve()})
     with tempfile.TemporaryDirectory() as temporary:
         for run in range(options.runs + 1):
             for suite in suites:
                 report = Path(temporary, "report.json")
                 sample = run_once(suite["directory"], report)
-                similar = json.loads(report.read_text(encoding="utf-8"))["similar"]
+                document = json.loads(report.read_text(encoding="utf-8"))
+                similar, info = document["similar"], document["backend"]
                 suite["tests"], suite["groups"] = similar["tests"], len(similar["groups"])
                 if run:
                     suite["samples"].append(sample)
                 print(f"{suite['name']}: {sample['wall_s']:.1f} s, {sample['peak_mb']:.0f} MB", file=sys.stderr)
-    info = backend_info()
     document = {
         "machine": {
             "cpu": info["cpu"]["name"],

@@ -138,9 +138,11 @@ def _similar(options: argparse.Namespace) -> int:
         )
         report = _analyse(options.paths, options.rank, ranked, request)
     if options.json != "-":
+        # A ranking is what was asked for: -q does not take it away.
+        verbosity = options.verbosity if options.rank is None else max(options.verbosity, 0)
         more = "-v shows all, --json PATH writes all"
         sections = [Section(report)]
-        _write_lines(similar_lines(sections, verbosity=options.verbosity, more=more))
+        _write_lines(similar_lines(sections, verbosity=verbosity, more=more))
     _tell_backend_problem()
     if options.json is not None:
         from pytest_qeattention.information import backend_info

@@ -177,6 +177,8 @@ def _alike_group(
     else:
         reasons.append(f"at least {common:.0%} of the code is the same, in order, literals aside")
     reasons.append(f"identifiers and words agree (cosine of at least {cosine:.2f})")
+    if kind == "parametrize" and all("self.assert" in unit.source for unit in tests):
+        reasons.append("methods of unittest: pytest.mark.parametrize does not work on them, subTest does")
     if not one_scope:
         files = len({unit.path for unit in tests})
         reasons.append(f"in {files} files" if files > 1 else "in different classes")

@@ -46,8 +46,8 @@ class Query:
     description: Description
     source: str
     """The words that reasons are taken from."""
-    is_code: bool
-    """Whether tokens and paths of an AST are known, not words alone."""
+    name: str = ""
+    """Name of the function asked about, which its tests are likely to use; empty when words alone are known."""
 
 
 def rank(suite: Suite, query: str, k: int, *, cwd: Path, num_threads: int | None = None) -> SimilarReport:
@@ -105,8 +105,18 @@ def _words_query(query: str, source: str) -> Query:
     words = word_features(source)
     if not words:
         raise UsageError(f"{query!r} holds no words, so nothing was ranked; give words, a test, a file or a diff")
-    empty = Description(b"", b"", words, b"", b"", b"", b"", (), (), False, False)
-    return Query(query, empty, source, is_code=False)
+    empty = _of_words(words)
+    return Query(query, empty, source)
+
+
+def _of_words(words: bytes) -> Description:
+    return Description(b"", b"", words, b"", b"", b"", b"", (), (), False, False)
+
+
+def _words_cosine(dots: FloatArray) -> FloatArray:
+    """Turn products with a row of words alone into cosines: every bag has a third of a row's squared length."""
+    cosine: FloatArray = np.minimum(dots * len(BAGS), 1.0)
+    return cosine
 
 
 def _code_query(query: str, file: Path, name: str, cwd: Path) -> Query:
@@ -115,7 +125,7 @@ def _code_query(query: str, file: Path, name: str, cwd: Path) -> Query:
         raise UsageError(f"{query}: {scan.path} {scan.problem.message}; nothing was ranked")
     for found in scan.functions:
         if found.unit.qualname == name.replace(".", "::") and found.described is not None:
-            return Query(query, found.described, found.unit.source, is_code=True)
+            return Query(query, found.described, found.unit.source, found.unit.qualname)
     names = ", ".join(found.unit.qualname for found in scan.functions[:5]) or "none"
     raise UsageError(f"{query}: there is no function {name} in {scan.path} (it has: {names}); nothing was ranked")
 
@@ -147,9 +157,12 @@ def _rank_query(suite: Suite, query: Query, num_threads: int | None) -> list[Nei
     n = len(suite.units)
     rows = np.arange(n)
     cosine = _dots(features, rows, np.full(n, n), num_threads)
-    if not query.is_code:
-        # Every bag has a third of a row's squared length; a query of words has but the one bag in common.
-        cosine = np.minimum(cosine * len(BAGS), 1.0)
+    if query.name:
+        # Code is not written like its tests, which have its name: both count the same.
+        named = weigh([*suite.descriptions, _of_words(word_features(query.name))])
+        cosine = (cosine + _words_cosine(_dots(named, rows, np.full(n, n), num_threads))) / 2
+    else:
+        cosine = _words_cosine(cosine)
     order = np.lexsort((rows, -cosine))
     rarity = _Rarity(features)
     asked = set(words_of(query.source))
@@ -180,7 +193,10 @@ class _Rarity:
 
 
 def _shared_words(unit: Unit, asked: set[str], rarity: _Rarity) -> tuple[str, ...]:
-    shared = sorted(asked.intersection(words_of(unit.source)), key=lambda word: (rarity(word), word))
+    shared = sorted(
+        (word for word in asked.intersection(words_of(unit.source)) if len(word) > 1 and not word.isdecimal()),
+        key=lambda word: (rarity(word), word),
+    )
     if not shared:
         return ()
     return (f"shares {', '.join(shared[:_SHOWN_WORDS])}",)

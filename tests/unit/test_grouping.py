@@ -336,3 +336,20 @@ def test_fifty_thousand_lines(analyse: Analyse) -> None:
     assert report.tests == 10_000
     (group,) = report.groups
     assert len(group.tests) == 10_000
+
+
+def test_methods_of_unittest_are_told_apart(analyse: Analyse) -> None:
+    report = analyse(
+        test_a="""
+        import unittest
+        from text import slugify
+        class SlugTests(unittest.TestCase):
+            def test_spaces(self):
+                self.assertEqual(slugify("hello world"), "hello-world")
+            def test_dots(self):
+                self.assertEqual(slugify("hello.world"), "hello-world")
+        """
+    )
+    (group,) = report.groups
+    assert group.kind == "parametrize"
+    assert any("subTest" in reason for reason in group.reasons)

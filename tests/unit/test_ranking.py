@@ -108,3 +108,25 @@ def test_queries_that_name_nothing(suite: Suite, tmp_path: Path, query: str, mes
 
 def test_words_that_no_test_has_rank_nothing(suite: Suite, tmp_path: Path) -> None:
     assert ranked_names(suite, "zyzzyva quokka", tmp_path) == []
+
+
+def test_a_function_finds_the_tests_that_use_its_name(tmp_path: Path) -> None:
+    (tmp_path / "tools.py").write_text(
+        "def consume(iterator, n=None):\n    for value in range(n):\n        assert value == iterator[n]\n"
+    )
+    (tmp_path / "test_tools.py").write_text(
+        "from tools import consume, other\n"
+        "def test_sanity():\n    left = [1, 2, 3]\n    consume(left, 3)\n"
+        "def test_sort():\n    value = sorted([3, 1])\n    assert value == other([3, 1])\n"
+        "def test_iterator():\n    n = None\n    assert iter(n) is n\n"
+    )
+    suite = suite_from_paths([str(tmp_path)], cwd=tmp_path)
+    assert ranked_names(suite, "tools.py::consume", tmp_path)[0] == "test_sanity"
+
+
+def test_reasons_leave_out_numbers_and_letters(tmp_path: Path) -> None:
+    (tmp_path / "test_it.py").write_text("def test_it():\n    x = parse('1 2')\n    assert x == 12\n")
+    suite = suite_from_paths([str(tmp_path)], cwd=tmp_path)
+    ranked = rank(suite, "parse x 1 12", 1, cwd=tmp_path).ranked
+    assert ranked is not None
+    assert ranked[1][0].reasons == ("shares parse",)

@@ -1,0 +1,59 @@
+"""Small runs of the benchmarks and builders, so that they still work when somebody needs them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pytest_qeattention.similarity.background import MAGIC, VERSION
+from pytest_qeattention.store import read_checked
+
+ROOT = Path(__file__).parents[2]
+
+
+def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    # Appended, the source tree lends the benchmarks and leaves the installed package first.
+    code = f"import runpy, sys; sys.path.append({str(ROOT)!r}); sys.argv = sys.argv[1:]; "
+    code += "runpy.run_module(sys.argv[0], run_name='__main__', alter_sys=True)"
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments], cwd=cwd, capture_output=True, text=True, timeout=120
+    )
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory of a process tree is read from /proc")
+def test_suite_speed(tmp_path: Path) -> None:
+    quickstart = ROOT / "examples" / "quickstart"
+    result = run(
+        "benchmarks.suite_speed", f"quickstart={quickstart}", "--runs", "1", "--results", str(tmp_path), cwd=tmp_path
+    )
+    assert result.returncode == 0, result.stderr
+    (suite,) = json.loads((tmp_path / "suite_speed.json").read_text())["suites"]
+    assert suite["tests"] == 26
+    assert len(suite["samples"]) == 1
+    assert suite["samples"][0]["peak_mb"] > 10
+    assert "| quickstart | 26 |" in (tmp_path / "suite_speed.md").read_text()
+
+
+def test_background_table(tmp_path: Path) -> None:
+    for name in ("one-1.0", "two-2.0"):
+        (tmp_path / name).mkdir()
+        tests = "".join(f"def test_{n}(client):\n    assert client.get({n})\n" for n in range(120))
+        (tmp_path / name / "test_it.py").write_text(tests)
+    (tmp_path / "small-1.0").mkdir()
+    table, record = tmp_path / "table.bin", tmp_path / "record.json"
+    result = run(
+        "benchmarks.training.background",
+        *(str(tmp_path / name) for name in ("one-1.0", "two-2.0", "small-1.0")),
+        *("--table", str(table), "--result", str(record)),
+        cwd=tmp_path,
+    )
+    assert result.returncode == 0, result.stderr
+    assert "small-1.0: 0 tests are too few" in result.stdout
+    assert read_checked(table, magic=MAGIC, version=VERSION).payload
+    written = json.loads(record.read_text())
+    assert [entry["distribution"] for entry in written["distributions"]] == ["one-1.0", "two-2.0"]
+    assert all(count > 0 for count in written["features"].values())
