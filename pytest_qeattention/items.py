@@ -15,15 +15,14 @@ from pathlib import Path
 
 import pytest
 
-from pytest_qeattention.report.lines import counted
 from pytest_qeattention.similarity.candidates import source_digest
 from pytest_qeattention.similarity.model import Problem
 from pytest_qeattention.similarity.naming import display_path
 from pytest_qeattention.similarity.suite import Located
+from pytest_qeattention.wording import counted, first_names
 
 # Decorators nest a handful deep; the limit only ends chains that run in a circle.
 _MAX_LAYERS = 100
-_NAMES_SHOWN = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +96,8 @@ def sourceless_problems(collection: Collection, root: Path) -> list[Problem]:
     """Name each file whose tests have no Python source, once, by its path relative to *root*."""
     problems = []
     for path, names in collection.sourceless.items():
-        shown = ", ".join(names[:_NAMES_SHOWN]) + (", …" if len(names) > _NAMES_SHOWN else "")
         verb = "has" if len(names) == 1 else "have"
-        message = f"{counted(len(names), 'test')} {verb} no Python source to read ({shown}): left out"
+        message = f"{counted(len(names), 'test')} {verb} no Python source to read ({first_names(names)}): left out"
         problems.append(Problem(display_path(Path(path), root), message))
     return problems
 

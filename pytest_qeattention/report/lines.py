@@ -45,8 +45,3 @@ def printable(text: str) -> str:
         character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
         for character in text
     )
-
-
-def counted(count: int, noun: str) -> str:
-    """Return a number with its noun: ``1 test``, ``2 tests``, ``no tests``."""
-    return f"{'no' if count == 0 else count} {noun}{'' if count == 1 else 's'}"

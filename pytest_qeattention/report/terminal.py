@@ -10,8 +10,9 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from pytest_qeattention.report.lines import Line, Span, counted, printable
+from pytest_qeattention.report.lines import Line, Span, printable
 from pytest_qeattention.similarity.model import Group, Kind, Neighbor, Problem, SimilarReport, Unit
+from pytest_qeattention.wording import counted
 
 GROUPS_SHOWN = 20
 TESTS_SHOWN = 10

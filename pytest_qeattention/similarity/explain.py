@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from pytest_qeattention.similarity.describe import Forms
 from pytest_qeattention.similarity.model import Unit
+from pytest_qeattention.wording import counted
 
 # Members that are read, differences and values that are shown: a reason is a line to read, not a diff.
 _READ_MEMBERS = 40
@@ -78,10 +79,6 @@ def _listed(columns: list[tuple[str, ...]]) -> str:
     return f"{shown}; and {rest} more" if rest > 0 else shown
 
 
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
 def differences(tests: Sequence[Unit]) -> tuple[str, ...]:
     """Say which literals, names and decorators differ between tests of the same shape.
 
@@ -116,10 +113,10 @@ def differences(tests: Sequence[Unit]) -> tuple[str, ...]:
     found: list[str] = []
     if literals:
         found.append(
-            f"{_count(len(literals), 'literal')} differ{'s' if len(literals) == 1 else ''}: {_listed(literals)}"
+            f"{counted(len(literals), 'literal')} differ{'s' if len(literals) == 1 else ''}: {_listed(literals)}"
         )
     if names:
-        found.append(f"{_count(len(names), 'name')} differ{'s' if len(names) == 1 else ''}: {_listed(names)}")
+        found.append(f"{counted(len(names), 'name')} differ{'s' if len(names) == 1 else ''}: {_listed(names)}")
     if len(decorators) > 1:
         found.append("decorators differ")
     return tuple(found)

@@ -19,6 +19,7 @@ from pytest_qeattention.similarity.reading import Job, Scan, scan_files
 from pytest_qeattention.similarity.resolve import Resolved, resolve_units, support_files
 from pytest_qeattention.similarity.suite import Located, Suite
 from pytest_qeattention.similarity.workload import Progress
+from pytest_qeattention.wording import counted, first_names
 
 Found = FoundFunction[Description]
 
@@ -107,8 +108,7 @@ def suite_from_located(
 
 
 def _changed(qualnames: Sequence[str]) -> str:
-    names = ", ".join(sorted(qualnames)[:3]) + (", …" if len(qualnames) > 3 else "")
-    count = f"{len(qualnames)} test{'' if len(qualnames) == 1 else 's'}"
+    count, names = counted(len(qualnames), "test"), first_names(sorted(qualnames))
     return f"has changed since pytest imported it: {count} left out ({names}); run again"
 
 

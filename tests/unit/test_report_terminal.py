@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_qeattention.report.lines import Line, counted, printable
+from pytest_qeattention.report.lines import Line, printable
 from pytest_qeattention.report.terminal import Section, similar_lines, summary, unique_problems
 from pytest_qeattention.similarity.model import Group, Kind, Neighbor, Problem, SimilarReport, Unit
+from pytest_qeattention.wording import counted
 
 
 def unit(name: str, line: int = 3, path: str = "tests/test_a.py") -> Unit:
