@@ -26,7 +26,7 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 CORE = "pytest_qeattention.attention._core"
-KERNELS = ["attention.c", "topk.c", "variant.c"]
+KERNELS = ["attention.c", "topk.c", "peak.c", "variant.c"]
 # fast-math is out: it would flush subnormals in the whole process and break NaN and infinity. No errno and no
 # traps change no result; contraction lets a*b+c be one rounding.
 KERNEL_FLAGS = [
@@ -78,6 +78,7 @@ def variants() -> dict[str, list[str]]:
     if x86:
         table["avx2"] = ["-mavx2", "-mfma", "-DQE_LANES=8"]
         table["avx512"] = ["-mavx512f", "-mavx512vl", "-mavx512bw", "-mavx512dq", "-mfma", "-DQE_LANES=16"]
+        table["avx512bf16"] = [*table["avx512"], "-mavx512bf16"]
     if arm:
         table["neon"] = ["-DQE_LANES=4"]
     march = os.environ.get("QE_MARCH", "").strip() or ("portable" if setting("CIBUILDWHEEL") else "native")
@@ -156,7 +157,7 @@ class BuildCore(build_ext):
             recorded[name] = {"built": True, "flags": flags, "reason": None}
             ext.extra_objects += objects
             built.append(name)
-        for name in ("scalar", "avx2", "avx512", "neon", "native"):
+        for name in ("scalar", "avx2", "avx512", "avx512bf16", "neon", "native"):
             recorded.setdefault(name, {"built": False, "flags": [], "reason": self._why_absent(name)})
         return built
 
@@ -212,7 +213,7 @@ setup(
             CORE,
             sources=["cython_src/_core.pyx", "cython_src/cpu.c", "cython_src/sparse.c", "cython_src/sequence.c"],
             include_dirs=["cython_src/include"],
-            depends=[str(path) for path in sorted(Path("cython_src").rglob("*.[ch]"))],
+            depends=[str(path) for path in sorted(Path("cython_src").rglob("*.[chp]*"))],
         )
     ],
     cmdclass={"build_ext": BuildCore},

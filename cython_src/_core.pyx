@@ -7,13 +7,29 @@ so the result is the same for any number of threads. With one thread no OpenMP r
 """
 
 from cython.parallel cimport parallel, prange, threadid
+from cpython.buffer cimport (
+    PyBUF_FORMAT, PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+)
 from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t, uintptr_t
 from libc.stddef cimport ptrdiff_t, size_t
+from libc.float cimport FLT_MAX
+from libc.math cimport sqrt
+from libc.stdlib cimport qsort
+from libc.string cimport memset, strcmp
+
+from sys import byteorder
+from time import perf_counter
+
+from numpy import dtype, empty, ndarray
+
+cdef extern from "Python.h":
+    const char *PyUnicode_AsUTF8(object text) except NULL
 
 cdef extern from "qe_features.h" nogil:
     uint64_t qe_cpu_features()
     void qe_cpu_name(char *text)
+    long qe_cache_bytes(int level)
 
 cdef extern from "qe_sparse.h" nogil:
     int qe_all_finite(const float *x, ptrdiff_t n)
@@ -28,10 +44,16 @@ cdef extern from "qe_sequence.h" nogil:
     ptrdiff_t qe_lcs_length(const uint32_t *b, ptrdiff_t m, void *scratch)
 
 cdef extern from "qe_kernels.h" nogil:
+    const ptrdiff_t QE_SEES_ALL
+    const int QE_MOST_PARTS
+
     ctypedef struct qe_attention_task:
         const float *q
         const float *k
         const float *v
+        ptrdiff_t q_step
+        ptrdiff_t k_step
+        ptrdiff_t v_step
         ptrdiff_t rows
         ptrdiff_t n_k
         ptrdiff_t d
@@ -41,10 +63,14 @@ cdef extern from "qe_kernels.h" nogil:
         const float *bias
         ptrdiff_t mask_row
         ptrdiff_t mask_column
-        ptrdiff_t causal
-        int careful
+        ptrdiff_t visible
+        int bfloat16
+        ptrdiff_t block
+        int few
         float *out
+        ptrdiff_t out_step
         float *lse
+        float *partial
         float *scratch
 
     ctypedef struct qe_topk_task:
@@ -54,6 +80,10 @@ cdef extern from "qe_kernels.h" nogil:
         ptrdiff_t n_k
         ptrdiff_t d
         ptrdiff_t top
+        int64_t first_key
+        ptrdiff_t block
+        int few
+        int *odd
         float *scores
         int64_t *indices
         float *scratch
@@ -64,10 +94,18 @@ cdef extern from "qe_kernels.h" nogil:
         ptrdiff_t lanes
         ptrdiff_t tile_queries
         ptrdiff_t tile_keys
-        ptrdiff_t (*attention_scratch)(ptrdiff_t tiles, ptrdiff_t d, ptrdiff_t d_v) noexcept nogil
-        ptrdiff_t (*topk_scratch)(ptrdiff_t tiles, ptrdiff_t d) noexcept nogil
+        ptrdiff_t few_queries
+        int bfloat16_dots
+        ptrdiff_t (*attention_scratch)(const qe_attention_task *task) noexcept nogil
+        ptrdiff_t (*topk_scratch)(const qe_topk_task *task) noexcept nogil
         const char *(*attention)(const qe_attention_task *task) noexcept nogil
         const char *(*topk)(const qe_topk_task *task) noexcept nogil
+        void (*attention_merge)(const qe_attention_task *task, ptrdiff_t parts, ptrdiff_t part_step) noexcept nogil
+        void (*topk_merge)(
+            const float *part_scores, const int64_t *part_indices, ptrdiff_t parts, ptrdiff_t rows, ptrdiff_t top,
+            float *scores, int64_t *indices
+        ) noexcept nogil
+        double (*peak)(ptrdiff_t rounds, int bfloat16) noexcept nogil
 
 cdef extern from *:
     """
@@ -83,6 +121,9 @@ cdef extern from *:
     #ifdef QE_HAVE_NATIVE
     QE_EXTERN_VARIANT(native)
     #endif
+    #ifdef QE_HAVE_AVX512BF16
+    QE_EXTERN_VARIANT(avx512bf16)
+    #endif
     #ifdef QE_HAVE_AVX512
     QE_EXTERN_VARIANT(avx512)
     #endif
@@ -97,6 +138,9 @@ cdef extern from *:
     static const qe_variant *const qe_table[] = {
     #ifdef QE_HAVE_NATIVE
         &qe_variant_native,
+    #endif
+    #ifdef QE_HAVE_AVX512BF16
+        &qe_variant_avx512bf16,
     #endif
     #ifdef QE_HAVE_AVX512
         &qe_variant_avx512,
@@ -127,13 +171,12 @@ cdef extern from *:
     const int QE_FEATURES_LENGTH
     const qe_feature_name qe_feature_names[]
 
-INTERFACE = 1
+INTERFACE = 2
+FLOAT32 = dtype("float32")
 
-# A task's scratch is kept within the second-level cache where one tile allows it.
-cdef ptrdiff_t SCRATCH_FLOATS = 48 * 1024
-cdef ptrdiff_t MOST_TILES = 8
-
-cdef str ran_last = ""
+cdef const char *ran_last = NULL
+# Asked once: under a hypervisor the instruction that tells them costs microseconds.
+cdef uint64_t features_here = qe_cpu_features()
 
 
 def openmp():
@@ -155,21 +198,26 @@ cdef list feature_list(uint64_t bits):
 
 def cpu_features():
     """Return the names of the instruction-set features that processor and operating system offer."""
-    return feature_list(qe_cpu_features())
+    return feature_list(features_here)
+
+
+def cache_bytes():
+    """Return the sizes of one core's data caches of level 1, 2 and 3 in bytes; 0 where the system does not say."""
+    return [qe_cache_bytes(level) for level in range(1, 4)]
 
 
 def variants():
     """Describe each kernel variant in this build: name, lanes, tile, what it needs and what of that is missing."""
     cdef int i
-    cdef uint64_t here = qe_cpu_features()
     return [
         {
             "name": qe_table[i].name.decode(),
             "lanes": qe_table[i].lanes,
             "tile_queries": qe_table[i].tile_queries,
             "tile_keys": qe_table[i].tile_keys,
+            "bfloat16_dots": bool(qe_table[i].bfloat16_dots),
             "needs": feature_list(qe_table[i].needs),
-            "missing": feature_list(qe_table[i].needs & ~here),
+            "missing": feature_list(qe_table[i].needs & ~features_here),
         }
         for i in range(QE_TABLE_LENGTH)
     ]
@@ -177,19 +225,52 @@ def variants():
 
 def last_variant():
     """Return the name that the kernel code of the last call gave itself; an empty string before the first."""
-    return ran_last
+    return "" if ran_last is NULL else ran_last.decode()
 
 
 cdef const qe_variant *find(str name) except NULL:
     cdef int i
-    cdef bytes wanted = name.encode()
+    cdef const char *wanted = PyUnicode_AsUTF8(name)
     for i in range(QE_TABLE_LENGTH):
-        if qe_table[i].name == wanted:
-            if qe_table[i].needs & ~qe_cpu_features():
-                missing = ", ".join(feature_list(qe_table[i].needs & ~qe_cpu_features()))
+        if strcmp(qe_table[i].name, wanted) == 0:
+            if qe_table[i].needs & ~features_here:
+                missing = ", ".join(feature_list(qe_table[i].needs & ~features_here))
                 raise ValueError(f"variant {name!r} is not usable here: needs {missing}")
             return qe_table[i]
     raise ValueError(f"variant {name!r} is not in this build")
+
+
+def fma_peak(str variant not None, ptrdiff_t num_threads, bint bfloat16, double seconds):
+    """Return the multiply-add peak of registers in GFLOP/s: the best of many runs of about 2 ms in *seconds*.
+
+    None where the variant has no bfloat16 dots and they are asked for.
+    """
+    cdef const qe_variant *chosen = find(variant)
+    cdef int threads = limit_threads(num_threads, num_threads), thread
+    cdef ptrdiff_t rounds = 1000
+    cdef double done, best = 0, start, spent, end = perf_counter() + seconds
+    if bfloat16 and not chosen.bfloat16_dots:
+        return None
+    while True:
+        # Long enough for the clock and for the processor to reach its speed; by one thread, before others have started.
+        start = perf_counter()
+        chosen.peak(rounds, bfloat16)
+        if perf_counter() - start >= 0.002:
+            break
+        rounds *= 2
+    while True:
+        done = 0
+        start = perf_counter()
+        with nogil:
+            if threads == 1:
+                done = chosen.peak(rounds, bfloat16)
+            else:
+                for thread in prange(threads, num_threads=threads, schedule="static", chunksize=1):
+                    done += chosen.peak(rounds, bfloat16)
+        spent = perf_counter() - start
+        best = max(best, done / spent / 1e9)
+        if perf_counter() >= end:
+            return best
 
 
 # Some 0.1 ms of work: enough to hide the cost of handing it out, little enough to balance.
@@ -239,217 +320,8 @@ def all_finite(const float[:, ::1] x not None):
     return bool(finite)
 
 
-cdef ptrdiff_t tiles_per_task(ptrdiff_t tile_floats, ptrdiff_t tiles, ptrdiff_t others, ptrdiff_t threads) noexcept:
-    # Several tiles share each block of keys while it is in the cache, as long as every thread has tasks to take.
-    cdef ptrdiff_t fit = max(1, min(MOST_TILES, SCRATCH_FLOATS // max(1, tile_floats)))
-    while fit > 1 and ((tiles + fit - 1) // fit) * others < 4 * threads:
-        fit -= 1
-    return fit
-
-
-cdef struct AttentionPlan:
-    qe_attention_task task
-    const qe_variant *variant
-    const int64_t *q_of
-    const int64_t *k_of
-    const int64_t *v_of
-    const int64_t *mask_of
-    ptrdiff_t n_q
-    ptrdiff_t task_rows
-    ptrdiff_t tasks_per_entry
-    ptrdiff_t mask_entry
-    int causal
-
-
-cdef const char *attention_task(const AttentionPlan *plan, ptrdiff_t number, float *scratch) noexcept nogil:
-    cdef qe_attention_task task = plan.task
-    cdef ptrdiff_t entry = number // plan.tasks_per_entry
-    cdef ptrdiff_t row = (number % plan.tasks_per_entry) * plan.task_rows
-    task.rows = min(plan.task_rows, plan.n_q - row)
-    task.q = task.q + (plan.q_of[entry] * plan.n_q + row) * task.d
-    task.k = task.k + plan.k_of[entry] * task.n_k * task.d
-    task.v = task.v + plan.v_of[entry] * task.n_k * task.d_v
-    if task.allowed is not NULL:
-        task.allowed = task.allowed + plan.mask_of[entry] * plan.mask_entry + row * task.mask_row
-    if task.bias is not NULL:
-        task.bias = task.bias + plan.mask_of[entry] * plan.mask_entry + row * task.mask_row
-    task.causal = row if plan.causal else -1
-    task.out = task.out + (entry * plan.n_q + row) * task.d_v
-    task.lse = task.lse + entry * plan.n_q + row
-    task.scratch = scratch
-    return plan.variant.attention(&task)
-
-
-cdef int check_entries(str name, const int64_t[::1] of, ptrdiff_t batch, ptrdiff_t entries) except -1:
-    cdef ptrdiff_t i
-    if of.shape[0] != batch:
-        raise ValueError(f"{name} has {of.shape[0]} entries, expected {batch}")
-    for i in range(batch):
-        if of[i] < 0 or of[i] >= entries:
-            raise ValueError(f"{name} names entry {of[i]} of {entries}")
-    return 0
-
-
-def flash_attention(
-    str variant not None,
-    const float[:, :, ::1] q not None,
-    const int64_t[::1] q_of not None,
-    const float[:, :, ::1] k not None,
-    const int64_t[::1] k_of not None,
-    const float[:, :, ::1] v not None,
-    const int64_t[::1] v_of not None,
-    const uint8_t[:, :, ::1] allowed,
-    const float[:, :, ::1] bias,
-    const int64_t[::1] mask_of not None,
-    bint causal,
-    double scale,
-    ptrdiff_t num_threads,
-    float[:, :, ::1] out not None,
-    float[:, ::1] lse not None,
-):
-    """Fill *out* (batch, n_q, d_v) and *lse* (batch, n_q); entry b reads q[q_of[b]], k[k_of[b]] and so on.
-
-    At most one of *allowed* (0 excludes) and *bias* is given; their rows and columns may be 1. Raises ValueError
-    where shapes do not fit.
-    """
-    global ran_last
-    cdef AttentionPlan plan
-    cdef ptrdiff_t batch = out.shape[0], n_q = out.shape[1], n_k = k.shape[1], d = q.shape[2], d_v = v.shape[2]
-    cdef ptrdiff_t mask_rows = 1, mask_columns = 1, tile, tiles, tasks, number
-    cdef int threads
-    cdef Scratch scratch
-    cdef const char *ran = NULL
-    if q.shape[1] != n_q or k.shape[2] != d or v.shape[1] != n_k or out.shape[2] != d_v:
-        raise ValueError("shapes of q, k, v and out do not fit")
-    if lse.shape[0] != batch or lse.shape[1] != n_q:
-        raise ValueError("shapes of lse and out do not fit")
-    check_entries("q_of", q_of, batch, q.shape[0])
-    check_entries("k_of", k_of, batch, k.shape[0])
-    check_entries("v_of", v_of, batch, v.shape[0])
-    plan.task.allowed = NULL
-    plan.task.bias = NULL
-    plan.mask_of = NULL
-    if allowed is not None and bias is not None:
-        raise ValueError("allowed and bias exclude each other")
-    if allowed is not None or bias is not None:
-        mask_rows = allowed.shape[1] if allowed is not None else bias.shape[1]
-        mask_columns = allowed.shape[2] if allowed is not None else bias.shape[2]
-        if (mask_rows != 1 and mask_rows != n_q) or (mask_columns != 1 and mask_columns != n_k):
-            raise ValueError("shape of the mask does not fit")
-        check_entries("mask_of", mask_of, batch, allowed.shape[0] if allowed is not None else bias.shape[0])
-    if batch == 0 or n_q == 0:
-        return
-    if n_k == 0:
-        out[:, :, :] = 0
-        lse[:, :] = -float("inf")
-        return
-
-    plan.variant = find(variant)
-    # A dimension of zero has no first element to point at; nothing is read through these pointers then.
-    plan.task.q = &q[0, 0, 0] if d else NULL
-    plan.task.k = &k[0, 0, 0] if d else NULL
-    plan.task.v = &v[0, 0, 0] if d_v else NULL
-    plan.task.out = &out[0, 0, 0] if d_v else NULL
-    plan.task.lse = &lse[0, 0]
-    plan.task.n_k, plan.task.d, plan.task.d_v, plan.task.scale = n_k, d, d_v, <float>scale
-    if allowed is not None:
-        plan.task.allowed = &allowed[0, 0, 0]
-    if bias is not None:
-        plan.task.bias = &bias[0, 0, 0]
-    if allowed is not None or bias is not None:
-        plan.mask_of = &mask_of[0]
-    plan.task.mask_row = mask_columns if mask_rows > 1 else 0
-    plan.task.mask_column = 1 if mask_columns > 1 else 0
-    plan.mask_entry = mask_rows * mask_columns
-    plan.q_of, plan.k_of, plan.v_of = &q_of[0], &k_of[0], &v_of[0]
-    plan.n_q, plan.causal = n_q, causal
-
-    tile = plan.variant.tile_queries
-    tiles = (n_q + tile - 1) // tile
-    threads = limit_threads(num_threads, tiles * batch)
-    cdef ptrdiff_t group = tiles_per_task(
-        plan.variant.attention_scratch(1, d, d_v), tiles, batch, threads
-    )
-    plan.task_rows = group * tile
-    plan.tasks_per_entry = (tiles + group - 1) // group
-    tasks = plan.tasks_per_entry * batch
-    threads = limit_threads(threads, tasks)
-    scratch = Scratch(plan.variant.attention_scratch(group, d, d_v), threads)
-    with nogil:
-        plan.task.careful = 0 if d_v == 0 else not qe_all_finite(plan.task.v, v.shape[0] * n_k * d_v)
-        if threads == 1:
-            for number in range(tasks):
-                ran = attention_task(&plan, number, scratch.piece(0))
-        else:
-            for number in prange(tasks, num_threads=threads, schedule="dynamic", chunksize=1):
-                ran = attention_task(&plan, number, scratch.piece(threadid()))
-    ran_last = ran.decode()
-
-
-cdef struct TopkPlan:
-    qe_topk_task task
-    const qe_variant *variant
-    ptrdiff_t m
-    ptrdiff_t task_rows
-
-
-cdef const char *topk_task(const TopkPlan *plan, ptrdiff_t number, float *scratch) noexcept nogil:
-    cdef qe_topk_task task = plan.task
-    cdef ptrdiff_t row = number * plan.task_rows
-    task.rows = min(plan.task_rows, plan.m - row)
-    task.q = task.q + row * task.d
-    task.scores = task.scores + row * task.top
-    task.indices = task.indices + row * task.top
-    task.scratch = scratch
-    return plan.variant.topk(&task)
-
-
-def topk_similarity(
-    str variant not None,
-    const float[:, ::1] queries not None,
-    const float[:, ::1] keys not None,
-    ptrdiff_t num_threads,
-    float[:, ::1] scores not None,
-    int64_t[:, ::1] indices not None,
-):
-    """Fill *scores* and *indices* (m, k) with the k best keys of each query, 1 <= k <= n.
-
-    Raises ValueError where shapes do not fit.
-    """
-    global ran_last
-    cdef TopkPlan plan
-    cdef ptrdiff_t m = queries.shape[0], n = keys.shape[0], d = queries.shape[1], top = scores.shape[1]
-    cdef ptrdiff_t tile, tiles, tasks, number, group
-    cdef int threads
-    cdef Scratch scratch
-    cdef const char *ran = NULL
-    if keys.shape[1] != d or scores.shape[0] != m or indices.shape[0] != m or indices.shape[1] != top or top > n:
-        raise ValueError("shapes of queries, keys, scores and indices do not fit")
-    if m == 0 or top == 0:
-        return
-    plan.variant = find(variant)
-    plan.task.q = &queries[0, 0] if d else NULL
-    plan.task.k = &keys[0, 0] if d else NULL
-    plan.task.n_k, plan.task.d, plan.task.top = n, d, top
-    plan.task.scores = &scores[0, 0]
-    plan.task.indices = &indices[0, 0]
-    plan.m = m
-    tile = plan.variant.tile_queries
-    tiles = (m + tile - 1) // tile
-    threads = limit_threads(num_threads, tiles)
-    group = tiles_per_task(plan.variant.topk_scratch(1, d), tiles, 1, threads)
-    plan.task_rows = group * tile
-    tasks = (tiles + group - 1) // group
-    threads = limit_threads(threads, tasks)
-    scratch = Scratch(plan.variant.topk_scratch(group, d), threads)
-    with nogil:
-        if threads == 1:
-            for number in range(tasks):
-                ran = topk_task(&plan, number, scratch.piece(0))
-        else:
-            for number in prange(tasks, num_threads=threads, schedule="dynamic", chunksize=1):
-                ran = topk_task(&plan, number, scratch.piece(threadid()))
-    ran_last = ran.decode()
+include "attention.pxi"
+include "topk.pxi"
 
 
 def csr_pair_dots(

@@ -112,3 +112,36 @@ uint64_t qe_cpu_features(void) { return 0; }
 void qe_cpu_name(char text[49]) { memset(text, 0, 49); }
 
 #endif
+
+#if defined(__linux__)
+#include <unistd.h>
+
+long qe_cache_bytes(int level) {
+#if defined(_SC_LEVEL1_DCACHE_SIZE) && defined(_SC_LEVEL2_CACHE_SIZE) && defined(_SC_LEVEL3_CACHE_SIZE)
+    const int names[3] = {_SC_LEVEL1_DCACHE_SIZE, _SC_LEVEL2_CACHE_SIZE, _SC_LEVEL3_CACHE_SIZE};
+    const long bytes = sysconf(names[level - 1]);
+    return bytes > 0 ? bytes : 0;
+#else
+    (void)level;
+    return 0;
+#endif
+}
+
+#elif defined(__APPLE__)
+#include <sys/sysctl.h>
+
+long qe_cache_bytes(int level) {
+    const char *const names[3] = {"hw.l1dcachesize", "hw.l2cachesize", "hw.l3cachesize"};
+    long bytes = 0;
+    size_t size = sizeof bytes;
+    return sysctlbyname(names[level - 1], &bytes, &size, NULL, 0) == 0 && bytes > 0 ? bytes : 0;
+}
+
+#else
+
+long qe_cache_bytes(int level) {
+    (void)level;
+    return 0;
+}
+
+#endif

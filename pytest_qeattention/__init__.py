@@ -11,7 +11,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pytest_qeattention.attention import flash_attention, topk_similarity
+    from pytest_qeattention.attention import AttentionConfig, QEAttention, flash_attention, topk_similarity
     from pytest_qeattention.exceptions import QEWarning
     from pytest_qeattention.information import backend_info
     from pytest_qeattention.similarity.model import Group, SimilarReport, Unit
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "AttentionConfig",
     "Group",
+    "QEAttention",
     "QEWarning",
     "SimilarReport",
     "Unit",
@@ -32,7 +34,9 @@ __all__ = [
 ]
 
 _HOME = {
+    "AttentionConfig": "pytest_qeattention.attention",
     "Group": "pytest_qeattention.similarity.model",
+    "QEAttention": "pytest_qeattention.attention",
     "QEWarning": "pytest_qeattention.exceptions",
     "SimilarReport": "pytest_qeattention.similarity.model",
     "Unit": "pytest_qeattention.similarity.model",

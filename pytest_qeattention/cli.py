@@ -1,7 +1,7 @@
 """The command line: ``qeattention``, or ``python -m pytest_qeattention``.
 
 The analyses of the plugin without a test run; nothing of the project is imported. Exit codes: 0 done, with or
-without findings; 1 the output could not be written; 2 interrupted; 4 usage.
+without findings; 1 the output could not be written, or a benchmark found a wrong result; 2 interrupted; 4 usage.
 
 PYTEST_DONT_REWRITE
 """
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TextIO
 
 from pytest_qeattention import __version__
+from pytest_qeattention.bench import plan
 from pytest_qeattention.settings import MAX_NEIGHBORS, MAX_THREADS, parse_count
 
 if TYPE_CHECKING:
@@ -92,6 +93,15 @@ def _parser() -> argparse.ArgumentParser:
     similar.add_argument("--qe-store", metavar="DIR", help="keep caches in DIR; environment: QE_STORE")
     _add_verbosity(similar)
     similar.set_defaults(command=_similar)
+
+    bench = commands.add_parser(
+        "bench",
+        help="measure speed and memory on this machine, and check results",
+        description="Measure speed and memory on this machine against other implementations; every result is checked.",
+    )
+    plan.add_arguments(bench)
+    bench.add_argument("--qe-store", metavar="DIR", help="keep caches in DIR; environment: QE_STORE")
+    bench.set_defaults(command=_bench)
 
     info = commands.add_parser(
         "info",
@@ -181,6 +191,34 @@ def _info(options: argparse.Namespace) -> int:
     return EXIT_DONE
 
 
+def _bench(options: argparse.Namespace) -> int:
+    for flag, path in (("--json", options.json), ("--markdown", options.markdown)):
+        _check_output(path, flag)
+    if options.json == "-" == options.markdown:
+        raise _Usage("--json and --markdown cannot both go to standard output; give a file to one of them")
+    try:
+        asked = plan.read_plan(options, _threads(options.threads))
+        plan.limit_blas(asked.threads)
+
+        from pytest_qeattention.bench.suite import run_suite
+        from pytest_qeattention.report.bench import bench_json, bench_lines, bench_markdown
+
+        with _Display(sys.stderr) as display:
+            document, failure = run_suite(asked, display.progress, cache_dir=_store(options.qe_store))
+    except plan.BenchUsage as error:
+        raise _Usage(str(error)) from error
+    if document is not None:
+        if "-" not in (options.json, options.markdown):
+            _write_lines(bench_lines(document))
+        for path, text in ((options.json, bench_json), (options.markdown, bench_markdown)):
+            if path is not None and _write_output(path, text(document)) != EXIT_DONE:
+                return EXIT_FAILED
+    if failure is not None:
+        _write_error(f"qeattention: {failure}")
+        return EXIT_FAILED
+    return EXIT_DONE
+
+
 def _count(name: str, text: str | None, least: int, most: int) -> int | None:
     if text is None:
         return None
@@ -206,14 +244,14 @@ def _store(given: str | None) -> Path | None:
     return path
 
 
-def _check_output(path: str | None) -> None:
+def _check_output(path: str | None, flag: str = "--json") -> None:
     """Refuse an output that cannot be written before the work is done."""
     if path is None or path == "-":
         return
     if not path or Path(path).is_dir():
-        raise _Usage(f"--json {path!r} names no file, so the report could not be written; give the path of a file")
+        raise _Usage(f"{flag} {path!r} names no file, so the report could not be written; give the path of a file")
     if not Path(path).absolute().parent.is_dir():
-        raise _Usage(f"--json {path}: its directory does not exist; create it, or give another path")
+        raise _Usage(f"{flag} {path}: its directory does not exist; create it, or give another path")
 
 
 def _write_output(path: str, text: str) -> int:

@@ -33,5 +33,7 @@ QE_FEATURE_LIST(QE_FEATURE_BIT)
 uint64_t qe_cpu_features(void);
 /* Write the processor's name (48 characters at most) into text; an empty string where it is not known. */
 void qe_cpu_name(char text[49]);
+/* Size of one core's data cache of a level from 1 to 3, in bytes; 0 where the system does not say. */
+long qe_cache_bytes(int level);
 
 #endif

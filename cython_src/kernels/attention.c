@@ -1,76 +1,88 @@
 /* Attention: the tile loop with online softmax as its epilogue.
 
-   For a tile of queries and one block of keys after the other (Milakov and Gimelshein 2018; Dao et al. 2022):
+   For a tile of queries and one block of keys after the other (Milakov and Gimelshein 2018; Dao et al. 2022), in
+   powers of two, so that scale and log2(e) are one factor, which costs nothing in the multiply-add before 2^x:
 
-       s_j   = scale * q . k_j + mask_j
+       s_j   = scale * log2(e) * q . k_j + log2(e) * mask_j
        m'    = max(m, max_j s_j)
-       p_j   = exp(s_j - m')
-       l     = l * exp(m - m') + sum_j p_j
-       o     = o * exp(m - m') + sum_j p_j v_j
-       out   = o / l,  lse = m + log(l)
+       p_j   = 2^(s_j - m')
+       l     = l * 2^(m - m') + sum_j p_j
+       o     = o * 2^(m - m') + sum_j p_j v_j
+       out   = o / l,  lse = ln(2) m + log(l)
 
    A lane that has seen no allowed key has m = -inf, which is taken as 0 in the exponents, so that p = 0 and not NaN. */
+#include "attention_few.h"
+#include "mask.h"
+#include "softmax.h"
 #include "tile.h"
 
-/* Scratch of a task, in floats:
-       tiles x (d + d_v + 2) x QE_TILE    per tile: packed queries, o, m, l
-     + QE_BLOCK x QE_TILE                 scores of one block, then their weights */
-ptrdiff_t QE_SYMBOL(qe_attention_scratch)(ptrdiff_t tiles, ptrdiff_t d, ptrdiff_t d_v) {
-    return tiles * (d + d_v + 2) * QE_TILE + QE_BLOCK * QE_TILE;
+/* Values whose rows lie a multiple of 128 floats apart are copied. The rows of a column would fall into so few sets of
+   the first-level cache that they displace each other, and of the second-level one where the pages lie unluckily
+   (1,1,1024,512 on Zen 3: 92 or 48 GFLOP/s as they are, 91 copied; 1,1,1024,1024: 82 and 90). */
+#define QE_COLLIDING 1024
+
+/* A row of the copy: an odd number of cache lines, so that a column of it falls into all sets. */
+QE_INLINE ptrdiff_t copied_step(ptrdiff_t d_v) { return (((d_v + 15) / 16) | 1) * 16; }
+
+/* Scratch of a task, in floats: per tile the packed queries, o, m and l; the scores of a block and then its weights;
+   the keys of a block as words, and its values as words. With a `single` block each tile is done when it is left, and
+   all take the same place, which stays in the first-level cache. */
+typedef struct {
+    ptrdiff_t tile_step, scores, keys, values, all;
+    int single;
+} qe_layout;
+
+QE_INLINE qe_layout layout(const qe_attention_task *task) {
+    const ptrdiff_t block = task->block < task->n_k ? task->block : task->n_k;
+    qe_layout at;
+    at.tile_step = (task->d + task->d_v + 2) * QE_TILE;
+    at.single = task->n_k <= task->block;
+    at.scores = (at.single ? 1 : tiling(task->rows).tiles) * at.tile_step;
+    at.keys = at.scores + (block + QE_SUMS) * QE_TILE;
+    at.values = at.keys + (task->bfloat16 ? block * task->d : 0);
+    at.all = at.values + (block + 1) * copied_step(task->d_v);
+    return at;
 }
 
-/* exp(x) for x <= 0, -inf and NaN; 0 below the smallest normal number. Cody-Waite reduction to |r| <= ln(2)/2, then
-   1 + r + r^2 P(r), P fitted by the Remez exchange with coefficients rounded one after the other (relative error of
-   the polynomial 4.7e-9). */
-QE_INLINE vf v_exp(vf x) {
-    const vf low = v_set(-87.3365447f);
-    const vf magic = v_set(12582912.0f); /* 1.5 * 2^23: adding it rounds to an integer in the low bits */
-    const vi under = x < low;
-    const vf bounded = v_select(under, low, x);
-    const vf shifted = bounded * v_set(1.44269504f) + magic;
-    const vf n = shifted - magic;
-    vf r = bounded - n * v_set(0.693145752f);
-    r = r - n * v_set(1.42860677e-6f);
-    vf p = v_set(0x1.6ffd6ep-10f);
-    p = p * r + v_set(0x1.12585ep-7f);
-    p = p * r + v_set(0x1.5552fep-5f);
-    p = p * r + v_set(0x1.555466p-3f);
-    p = p * r + v_set(0.5f);
-    p = p * (r * r) + r;
-    p = p + v_set(1.0f);
-    const vf power = v_float((v_bits(shifted) - v_bits(magic) + 127) << 23);
-    return v_select(under, v_set(0.0f), p * power);
+ptrdiff_t QE_SYMBOL(qe_attention_scratch)(const qe_attention_task *task) {
+    return task->few ? few_scratch(task) : layout(task).all;
+}
+
+/* The value, or zero where its weight is zero: of a word, or of each half. */
+QE_INLINE vf heard_value(vf weight, vf value) { return v_select(weight == v_set(0.0f), v_set(0.0f), value); }
+
+QE_INLINE vf heard_pairs(vf weight, vf value) {
+    const vu bits = v_bits(weight), low = (vu)((bits << 16) != 0) & 0xffffu, high = (vu)((bits >> 16) != 0) << 16;
+    return v_float(v_bits(value) & (low | high));
 }
 
 /* out[c][lane] = out[c][lane] * decay[lane] + sum_j weights[j][lane] * v[j][c] for `columns` columns from v on. */
 QE_INLINE void accumulate(
-    float *restrict out, const float *restrict weights, const float *restrict v, ptrdiff_t n, ptrdiff_t d_v,
-    const vf *decay, const int columns, const int vectors, const int careful
+    float *restrict out, const float *restrict weights, const float *restrict v, ptrdiff_t step, ptrdiff_t words,
+    const vf *decay, const int columns, const int vectors, const int careful, const int pairs
 ) {
-    vf sum[QE_GROUP][QE_VECTORS];
+    const ptrdiff_t width = vectors * QE_LANES;
+    vf sum[QE_SUMS];
     QE_UNROLL
-    for (int c = 0; c < columns; ++c) {
-        QE_UNROLL
-        for (int x = 0; x < vectors; ++x) sum[c][x] = v_set(0.0f);
-    }
-    for (ptrdiff_t j = 0; j < n; ++j) {
+    for (int i = 0; i < columns * vectors; ++i) sum[i] = v_set(0.0f);
+    /* Unrolled: GCC 12 spills a sum in the loop of two vectors otherwise (32 x 4 x 128 x 64 on Zen 3: 71 and 79 GFLOP/s). */
+    QE_UNROLL_BY_4
+    for (ptrdiff_t j = 0; j < words; ++j) {
         vf weight[QE_VECTORS];
         QE_UNROLL
         for (int x = 0; x < vectors; ++x) {
-            weight[x] = v_load(weights + j * QE_TILE + x * QE_LANES);
+            weight[x] = v_load(weights + j * width + x * QE_LANES);
             QE_KEEP(weight[x]);
         }
         QE_UNROLL
         for (int c = 0; c < columns; ++c) {
-            const vf value = v_set(v[j * d_v + c]);
+            const vf value = v_set(v[j * step + c]);
             QE_UNROLL
             for (int x = 0; x < vectors; ++x) {
-                if (careful) {
-                    const vi silent = weight[x] == v_set(0.0f);
-                    sum[c][x] += v_select(silent, v_set(0.0f), weight[x] * value);
-                } else {
-                    sum[c][x] += weight[x] * value;
-                }
+                vf *to = &sum[c * vectors + x];
+                /* The value is silenced, not the product: so a finite one rounds as it does elsewhere. */
+                const vf heard = !careful ? value : pairs ? heard_pairs(weight[x], value) : heard_value(weight[x], value);
+                *to = multiply_add(*to, weight[x], heard, pairs);
             }
         }
     }
@@ -78,126 +90,391 @@ QE_INLINE void accumulate(
     for (int c = 0; c < columns; ++c) {
         QE_UNROLL
         for (int x = 0; x < vectors; ++x) {
-            float *place = out + c * QE_TILE + x * QE_LANES;
-            v_store(place, v_load(place) * decay[x] + sum[c][x]);
+            float *place = out + c * width + x * QE_LANES;
+            v_store(place, v_load(place) * decay[x] + sum[c * vectors + x]);
         }
     }
 }
 
 QE_INLINE void accumulate_all(
-    float *out, const float *weights, const float *v, ptrdiff_t n, ptrdiff_t d_v, const vf *decay, const int vectors,
-    const int careful
+    float *out, const float *weights, const float *v, ptrdiff_t step, ptrdiff_t words, ptrdiff_t d_v, const vf *decay,
+    const int vectors, const int careful, const int pairs
 ) {
-    ptrdiff_t c = 0;
-    for (; c + QE_GROUP <= d_v; c += QE_GROUP)
-        accumulate(out + c * QE_TILE, weights, v + c, n, d_v, decay, QE_GROUP, vectors, careful);
-    for (; c < d_v; ++c) accumulate(out + c * QE_TILE, weights, v + c, n, d_v, decay, 1, vectors, careful);
+    const int columns = QE_GROUP(vectors);
+    const ptrdiff_t width = vectors * QE_LANES;
+    const vf kept[QE_VECTORS] = {v_set(1.0f), v_set(1.0f), v_set(1.0f)};
+    for (ptrdiff_t first = 0; first < words; first += QE_SUM) {
+        const ptrdiff_t here = words - first < QE_SUM ? words - first : QE_SUM;
+        const float *w = weights + first * width, *values = v + first * step;
+        ptrdiff_t c = 0;
+        for (; c + columns <= d_v; c += columns)
+            accumulate(out + c * width, w, values + c, step, here, decay, columns, vectors, careful, pairs);
+        /* What is left over goes in halves: a column alone would wait for each of its own multiply-adds. */
+        if (columns > 8 && c + 8 <= d_v) {
+            accumulate(out + c * width, w, values + c, step, here, decay, 8, vectors, careful, pairs);
+            c += 8;
+        }
+        if (columns > 4 && c + 4 <= d_v) {
+            accumulate(out + c * width, w, values + c, step, here, decay, 4, vectors, careful, pairs);
+            c += 4;
+        }
+        if (columns > 2 && c + 2 <= d_v) {
+            accumulate(out + c * width, w, values + c, step, here, decay, 2, vectors, careful, pairs);
+            c += 2;
+        }
+        for (; c < d_v; ++c) accumulate(out + c * width, w, values + c, step, here, decay, 1, vectors, careful, pairs);
+        decay = kept;
+    }
+}
+
+/* Clear the sums that a decay of zero is to silence: one may be NaN or infinite. */
+QE_INLINE void clear_decayed(float *out, ptrdiff_t d_v, const vf *decay, const int vectors) {
+    for (ptrdiff_t c = 0; c < d_v; ++c)
+        for (int x = 0; x < vectors; ++x) {
+            float *place = out + (c * vectors + x) * QE_LANES;
+            v_store(place, v_select(decay[x] == v_set(0.0f), v_set(0.0f), v_load(place)));
+        }
+}
+
+/* Scores times `factor`, plus their masks. */
+QE_INLINE void mask_scores(
+    const qe_attention_task *task, float *scores, ptrdiff_t tile_row, ptrdiff_t rows, ptrdiff_t first, ptrdiff_t n,
+    vf factor, const int vectors
+) {
+    const ptrdiff_t width = vectors * QE_LANES;
+    for (int x = 0; x < vectors; ++x) {
+        for (ptrdiff_t j = 0; j < n; j += QE_LANES) {
+            vf addends[QE_LANES];
+            for (int i = 0; i < QE_LANES; ++i) {
+                const ptrdiff_t row = x * QE_LANES + i;
+                addends[i] = mask_addends(task, tile_row + (row < rows ? row : rows - 1), first + j, n - j);
+            }
+            v_transpose(addends);
+            for (int i = 0; i < QE_LANES && j + i < n; ++i) {
+                float *place = scores + (j + i) * width + x * QE_LANES;
+                v_store(place, masked(v_load(place) * factor, addends[i]));
+            }
+        }
+    }
+}
+
+QE_INLINE void mask_future(float *scores, ptrdiff_t visible, ptrdiff_t n, const int vectors) {
+    const ptrdiff_t width = vectors * QE_LANES;
+    for (ptrdiff_t j = visible > 0 ? visible : 0; j < n; ++j) {
+        for (int x = 0; x < vectors; ++x) {
+            float *place = scores + j * width + x * QE_LANES;
+            const vi sees = v_count() + v_all(x * QE_LANES) > v_all((int32_t)(j - visible));
+            v_store(place, v_select(sees, v_load(place), v_set(-INFINITY)));
+        }
+    }
+}
+
+QE_INLINE float score_factor(const qe_attention_task *task) {
+    return task->scale == 0.0f ? 1.0f : fabsf(task->scale) * LOG2_E;
+}
+
+/* A block's keys and values as the multiplications read them. */
+typedef struct {
+    const float *keys, *values;
+    ptrdiff_t key_step, value_step;
+} qe_block;
+
+static void copy_rows(float *to, ptrdiff_t to_step, const float *from, ptrdiff_t step, ptrdiff_t n, ptrdiff_t d) {
+    for (ptrdiff_t j = 0; j < n; ++j) memcpy(to + j * to_step, from + j * step, (size_t)d * sizeof *to);
+}
+
+/* Pairs along the rows of keys, and across two rows of values; a missing partner is zero. */
+static void pair_keys(float *to, ptrdiff_t to_step, const float *from, ptrdiff_t step, ptrdiff_t n, ptrdiff_t d) {
+    for (ptrdiff_t j = 0; j < n; ++j) {
+        for (ptrdiff_t t = 0; t < d / 2; ++t)
+            to[j * to_step + t] = pair_bf16(from[j * step + 2 * t], from[j * step + 2 * t + 1]);
+        if (d & 1) to[j * to_step + d / 2] = pair_bf16(from[j * step + d - 1], 0.0f);
+    }
+}
+
+static void pair_values(float *to, ptrdiff_t to_step, const float *from, ptrdiff_t step, ptrdiff_t n, ptrdiff_t d_v) {
+    for (ptrdiff_t j = 0; j + 1 < n; j += 2)
+        for (ptrdiff_t c = 0; c < d_v; ++c)
+            to[j / 2 * to_step + c] = pair_bf16(from[j * step + c], from[(j + 1) * step + c]);
+    if (n & 1)
+        for (ptrdiff_t c = 0; c < d_v; ++c) to[n / 2 * to_step + c] = pair_bf16(from[(n - 1) * step + c], 0.0f);
+}
+
+QE_INLINE qe_block take_block(
+    const qe_attention_task *task, qe_layout at, ptrdiff_t first, ptrdiff_t n, int shared, const int pairs
+) {
+    const float *k = task->k + first * task->k_step, *v = task->v + first * task->v_step;
+    float *keys = task->scratch + at.keys, *values = task->scratch + at.values;
+    const ptrdiff_t d = task->d, d_v = task->d_v, step = copied_step(d_v);
+    qe_block block = {k, v, task->k_step, task->v_step};
+    if (pairs) {
+        pair_keys(keys, d, k, task->k_step, n, d);
+        pair_values(values, step, v, task->v_step, n, d_v);
+        block = (qe_block){keys, values, d, step};
+    } else if (task->bfloat16) {
+        round_rows(keys, d, k, task->k_step, n, d);
+        round_rows(values, step, v, task->v_step, n, d_v);
+        block = (qe_block){keys, values, d, step};
+    } else if (shared && task->v_step % QE_COLLIDING == 0) {
+        copy_rows(values, step, v, task->v_step, n, d_v);
+        block.values = values, block.value_step = step;
+    }
+    return block;
+}
+
+/* Two rows of weights as one of pairs, in place; `n` is even by then. */
+QE_INLINE void pair_weights(float *weights, ptrdiff_t n, const int vectors) {
+    const ptrdiff_t width = vectors * QE_LANES;
+    for (ptrdiff_t j = 0; j < n; j += 2)
+        for (int x = 0; x < vectors; ++x) {
+            const float *low = weights + j * width + x * QE_LANES;
+            const vu pair = (v_bits(v_load(low)) >> 16) | v_bits(v_load(low + width));
+            v_store(weights + j / 2 * width + x * QE_LANES, v_float(pair));
+        }
 }
 
 /* One block of n keys from key `first` on, for one tile of which `rows` lanes hold a query. */
 QE_INLINE void attend_block(
-    const qe_attention_task *task, float *packed, float *out, float *top, float *total, float *scores,
-    ptrdiff_t tile_row, ptrdiff_t rows, ptrdiff_t first, ptrdiff_t n, const int vectors
+    const qe_attention_task *task, float *tile, float *scores, qe_block block, ptrdiff_t tile_row, ptrdiff_t rows,
+    ptrdiff_t first, ptrdiff_t n, const int vectors, const int careful, const int pairs
 ) {
-    const ptrdiff_t d = task->d, d_v = task->d_v;
-    tile_scores(scores, packed, task->k + first * d, n, d, task->scale, vectors);
+    const ptrdiff_t width = vectors * QE_LANES, d_v = task->d_v, words = pairs ? (task->d + 1) / 2 : task->d;
+    float *out = tile + task->d * QE_TILE, *top = out + d_v * QE_TILE, *total = top + QE_TILE;
+    const ptrdiff_t visible = task->visible - first + tile_row;
 
-    if (task->allowed) {
-        for (ptrdiff_t i = 0; i < rows; ++i) {
-            const unsigned char *mask = task->allowed + (tile_row + i) * task->mask_row + first * task->mask_column;
-            for (ptrdiff_t j = 0; j < n; ++j)
-                if (!mask[j * task->mask_column]) scores[j * QE_TILE + i] = -INFINITY;
+    vf before[QE_VECTORS], now[QE_VECTORS], decay[QE_VECTORS], factor = v_set(score_factor(task));
+    for (int x = 0; x < vectors; ++x) before[x] = v_load(top + x * QE_LANES);
+    for (int x = 0; x < vectors; ++x) now[x] = v_set(-INFINITY);
+    tile_scores(scores, tile, block.keys, block.key_step, n, words, now, vectors, pairs);
+    if (task->allowed || task->bias || visible < n) {
+        if (visible < n) mask_future(scores, visible, n, vectors);
+        if (task->allowed || task->bias) {
+            mask_scores(task, scores, tile_row, rows, first, n, factor, vectors);
+            factor = v_set(1.0f);
         }
-    } else if (task->bias) {
-        for (ptrdiff_t i = 0; i < rows; ++i) {
-            const float *mask = task->bias + (tile_row + i) * task->mask_row + first * task->mask_column;
-            for (ptrdiff_t j = 0; j < n; ++j) {
-                const float bias = mask[j * task->mask_column];
-                float *score = &scores[j * QE_TILE + i];
-                *score = bias == -INFINITY ? bias : *score + bias;
-            }
+        for (int x = 0; x < vectors; ++x) {
+            now[x] = v_set(-INFINITY);
+            for (ptrdiff_t j = 0; j < n; ++j) now[x] = v_max(v_load(scores + j * width + x * QE_LANES), now[x]);
         }
     }
-    if (task->causal >= 0) {
-        for (ptrdiff_t i = 0; i < rows; ++i) {
-            const ptrdiff_t visible = task->causal + tile_row + i + 1 - first;
-            for (ptrdiff_t j = visible > 0 ? visible : 0; j < n; ++j) scores[j * QE_TILE + i] = -INFINITY;
-        }
+    if (pairs && (n & 1)) {
+        for (int x = 0; x < vectors; ++x) v_store(scores + n * width + x * QE_LANES, v_set(-INFINITY));
+        ++n;
     }
-
-    vf decay[QE_VECTORS];
     for (int x = 0; x < vectors; ++x) {
-        float *column = scores + x * QE_LANES;
-        const vf before = v_load(top + x * QE_LANES);
-        vf now = before;
-        for (ptrdiff_t j = 0; j < n; ++j) now = v_max(v_load(column + j * QE_TILE), now);
-        const vf base = v_select(now == v_set(-INFINITY), v_set(0.0f), now);
-        decay[x] = v_exp(before - base);
-        vf sum = v_set(0.0f);
-        for (ptrdiff_t j = 0; j < n; ++j) {
-            const vf weight = v_exp(v_load(column + j * QE_TILE) - base);
-            v_store(column + j * QE_TILE, weight);
-            sum += weight;
-        }
-        v_store(top + x * QE_LANES, now);
+        const vf most = v_max(now[x] * factor, before[x]), base = finite_base(most);
+        const vf sum = task->bfloat16 ? weigh(scores + x * QE_LANES, width, n, factor, base, 1)
+                                      : weigh(scores + x * QE_LANES, width, n, factor, base, 0);
+        decay[x] = v_exp2(before[x] - base);
+        v_store(top + x * QE_LANES, most);
         v_store(total + x * QE_LANES, v_load(total + x * QE_LANES) * decay[x] + sum);
     }
-    if (task->careful)
-        accumulate_all(out, scores, task->v + first * d_v, n, d_v, decay, vectors, 1);
-    else
-        accumulate_all(out, scores, task->v + first * d_v, n, d_v, decay, vectors, 0);
+    if (careful) clear_decayed(out, d_v, decay, vectors);
+    if (pairs) {
+        pair_weights(scores, n, vectors);
+        n /= 2;
+    }
+    accumulate_all(out, scores, block.values, block.value_step, n, d_v, decay, vectors, careful, pairs);
 }
 
+QE_INLINE void start_tile(
+    const qe_attention_task *task, float *tile, ptrdiff_t tile_row, ptrdiff_t rows, const int vectors, const int pairs
+) {
+    const ptrdiff_t width = vectors * QE_LANES, d = task->d;
+    float *out = tile + d * QE_TILE, *top = out + task->d_v * QE_TILE;
+    /* The factor on the scores is positive, so that their maximum stays the maximum; a sign is exact in the queries. */
+    const float sign = task->scale > 0.0f ? 1.0f : task->scale < 0.0f ? -1.0f : 0.0f;
+    pack_queries(tile, task->q + tile_row * task->q_step, task->q_step, rows, d, sign, vectors);
+    if (pairs) {
+        for (ptrdiff_t t = 0; t < d; t += 2)
+            for (int x = 0; x < vectors; ++x) {
+                const float *low = tile + t * width + x * QE_LANES;
+                const vf high = t + 1 < d ? v_load(low + width) : v_set(0.0f);
+                const vu pair = (v_bits(v_round_bf16(v_load(low))) >> 16) | v_bits(v_round_bf16(high));
+                v_store(tile + t / 2 * width + x * QE_LANES, v_float(pair));
+            }
+    } else if (task->bfloat16) {
+        round_rows(tile, d * width, tile, d * width, 1, d * width);
+    }
+    memset(out, 0, (size_t)(task->d_v * QE_TILE) * sizeof *out);
+    for (ptrdiff_t i = 0; i < QE_TILE; ++i) top[i] = -INFINITY;
+    memset(top + QE_TILE, 0, QE_TILE * sizeof *top);
+}
+
+/* Hand over a tile's rows; tell whether a sum of theirs is NaN or infinite: zero times that is NaN. */
+QE_INLINE int finish_tile(
+    const qe_attention_task *task, const float *tile, ptrdiff_t tile_row, ptrdiff_t rows, const int vectors
+) {
+    const ptrdiff_t width = vectors * QE_LANES, d_v = task->d_v;
+    const float *out = tile + task->d * QE_TILE, *top = out + d_v * QE_TILE, *total = top + QE_TILE;
+    float *to = task->partial ? task->partial + tile_row * (d_v + 2) : task->out + tile_row * task->out_step;
+    const ptrdiff_t to_step = task->partial ? d_v + 2 : task->out_step;
+    /* Several, so that none waits for the one before. */
+    vf odd[QE_LANES];
+    for (int i = 0; i < QE_LANES; ++i) odd[i] = v_set(0.0f);
+    for (int x = 0; x < vectors; ++x) {
+        const vf sum = v_load(total + x * QE_LANES);
+        const vf inverse = task->partial ? v_set(1.0f) : v_select(sum == v_set(0.0f), v_set(0.0f), v_set(1.0f) / sum);
+        const ptrdiff_t here = rows - x * QE_LANES < QE_LANES ? rows - x * QE_LANES : QE_LANES;
+        float *row = to + x * QE_LANES * to_step;
+        ptrdiff_t c = 0;
+        for (; c + QE_LANES <= d_v; c += QE_LANES) {
+            vf part[QE_LANES];
+            QE_UNROLL
+            for (int i = 0; i < QE_LANES; ++i) {
+                part[i] = v_load(out + (c + i) * width + x * QE_LANES) * inverse;
+                odd[i] += part[i] * v_set(0.0f);
+            }
+            v_transpose(part);
+            if (here == QE_LANES) {
+                QE_UNROLL
+                for (int i = 0; i < QE_LANES; ++i) v_store(row + i * to_step + c, part[i]);
+            } else {
+                float rest[QE_LANES * QE_LANES];
+                for (int i = 0; i < QE_LANES; ++i) v_store(rest + i * QE_LANES, part[i]);
+                for (ptrdiff_t i = 0; i < here; ++i)
+                    memcpy(row + i * to_step + c, rest + i * QE_LANES, QE_LANES * sizeof *rest);
+            }
+        }
+        for (; c < d_v; ++c) {
+            float one[QE_LANES];
+            const vf column = v_load(out + c * width + x * QE_LANES) * inverse;
+            odd[0] += column * v_set(0.0f);
+            v_store(one, column);
+            for (ptrdiff_t i = 0; i < here; ++i) row[i * to_step + c] = one[i];
+        }
+    }
+    for (ptrdiff_t i = 0; i < rows; ++i) {
+        if (task->partial) {
+            to[i * to_step + d_v] = top[i];
+            to[i * to_step + d_v + 1] = total[i];
+        } else if (task->lse) {
+            task->lse[tile_row + i] = log_sum(top[i], total[i]);
+        }
+    }
+    for (int i = 1; i < QE_LANES; ++i) odd[0] += odd[i];
+    return v_any(odd[0] != odd[0]);
+}
+
+/* One tile of a task: where its packed queries and sums lie, and its rows. */
+typedef struct {
+    float *place;
+    ptrdiff_t start, rows;
+    int vectors;
+} qe_tile;
+
+QE_INLINE qe_tile tile_at(const qe_attention_task *task, qe_layout at, qe_tiling cut, ptrdiff_t number) {
+    const int vectors = tile_vectors(cut, number, task->rows);
+    const ptrdiff_t start = tile_start(cut, number), left = task->rows - start;
+    const ptrdiff_t rows = left < vectors * QE_LANES ? left : vectors * QE_LANES;
+    return (qe_tile){task->scratch + (at.single ? 0 : number) * at.tile_step, start, rows, vectors};
+}
+
+QE_INLINE void start(const qe_attention_task *task, qe_tile tile, const int pairs) {
+    switch (tile.vectors) {
+    case 1: start_tile(task, tile.place, tile.start, tile.rows, 1, pairs); break;
+    case 2: start_tile(task, tile.place, tile.start, tile.rows, 2, pairs); break;
+    default: start_tile(task, tile.place, tile.start, tile.rows, 3, pairs);
+    }
+}
+
+QE_INLINE int finish(const qe_attention_task *task, qe_tile tile) {
+    switch (tile.vectors) {
+    case 1: return finish_tile(task, tile.place, tile.start, tile.rows, 1);
+    case 2: return finish_tile(task, tile.place, tile.start, tile.rows, 2);
+    default: return finish_tile(task, tile.place, tile.start, tile.rows, 3);
+    }
+}
+
+/* Run a task; tell whether a result is NaN or infinite. A weight of zero must silence such a value, which IEEE's zero
+   times NaN does not: then the task runs again, `careful`. Finite results are the same either way. */
+QE_INLINE int attend_tiles(const qe_attention_task *task, const int careful, const int pairs) {
+    const qe_layout at = layout(task);
+    const qe_tiling cut = tiling(task->rows);
+    float *scores = task->scratch + at.scores;
+    qe_block block = {0};
+    int odd = 0;
+
+    if (!at.single)
+        for (ptrdiff_t number = 0; number < cut.tiles; ++number) start(task, tile_at(task, at, cut, number), pairs);
+    for (ptrdiff_t first = 0; first < task->n_k; first += task->block) {
+        const ptrdiff_t held = task->n_k - first < task->block ? task->n_k - first : task->block;
+        int taken = 0;
+        for (ptrdiff_t number = 0; number < cut.tiles; ++number) {
+            const qe_tile tile = tile_at(task, at, cut, number);
+            /* Keys after the last that any row of the tile sees are left out. */
+            const ptrdiff_t visible = task->visible + tile.start + tile.rows - 1 - first;
+            const ptrdiff_t n = visible < held ? visible : held;
+            if (at.single) start(task, tile, pairs);
+            if (n > 0 && (!task->allowed || any_allowed(task, tile.start, tile.rows, first, n))) {
+                if (!taken) block = take_block(task, at, first, held, cut.tiles > 1, pairs);
+                taken = 1;
+                switch (tile.vectors) {
+                case 1:
+                    attend_block(task, tile.place, scores, block, tile.start, tile.rows, first, n, 1, careful, pairs);
+                    break;
+                case 2:
+                    attend_block(task, tile.place, scores, block, tile.start, tile.rows, first, n, 2, careful, pairs);
+                    break;
+                default:
+                    attend_block(task, tile.place, scores, block, tile.start, tile.rows, first, n, 3, careful, pairs);
+                }
+            }
+            if (at.single) odd |= finish(task, tile);
+        }
+    }
+    if (!at.single)
+        for (ptrdiff_t number = 0; number < cut.tiles; ++number) odd |= finish(task, tile_at(task, at, cut, number));
+    return odd;
+}
+
+/* Apart, for a function that holds two of them spills in the loops of either (GCC 12; 32 x 4 x 128 x 64 on Zen 3: 71 and
+   82 GFLOP/s). */
+#define QE_ATTEND(name, careful, pairs)                                                                                \
+    static __attribute__((noinline)) int name(const qe_attention_task *task) { return attend_tiles(task, careful, pairs); }
+QE_ATTEND(attend_plain, 0, 0)
+QE_ATTEND(attend_carefully, 1, 0)
+#if QE_PAIRS
+QE_ATTEND(attend_pairs, 0, 1)
+QE_ATTEND(attend_pairs_carefully, 1, 1)
+#endif
+
 const char *QE_SYMBOL(qe_attention)(const qe_attention_task *task) {
-    const ptrdiff_t d = task->d, d_v = task->d_v, tiles = (task->rows + QE_TILE - 1) / QE_TILE;
-    const ptrdiff_t step = (d + d_v + 2) * QE_TILE;
-    float *scores = task->scratch + tiles * step;
-
-    for (ptrdiff_t tile = 0; tile < tiles; ++tile) {
-        float *packed = task->scratch + tile * step, *out = packed + d * QE_TILE, *top = out + d_v * QE_TILE;
-        const ptrdiff_t left = task->rows - tile * QE_TILE;
-        pack_queries(packed, task->q + tile * QE_TILE * d, left < QE_TILE ? left : QE_TILE, d);
-        for (ptrdiff_t i = 0; i < d_v * QE_TILE; ++i) out[i] = 0.0f;
-        for (ptrdiff_t i = 0; i < QE_TILE; ++i) top[i] = -INFINITY;
-        for (ptrdiff_t i = QE_TILE; i < 2 * QE_TILE; ++i) top[i] = 0.0f;
-    }
-
-    for (ptrdiff_t first = 0; first < task->n_k; first += QE_BLOCK) {
-        for (ptrdiff_t tile = 0; tile < tiles; ++tile) {
-            float *packed = task->scratch + tile * step, *out = packed + d * QE_TILE, *top = out + d_v * QE_TILE;
-            const ptrdiff_t tile_row = tile * QE_TILE, left = task->rows - tile_row;
-            const ptrdiff_t rows = left < QE_TILE ? left : QE_TILE;
-            ptrdiff_t n = task->n_k - first < QE_BLOCK ? task->n_k - first : QE_BLOCK;
-            if (task->causal >= 0) {
-                /* Keys after the last that any row of the tile sees. */
-                const ptrdiff_t visible = task->causal + tile_row + rows - first;
-                if (visible < n) n = visible;
-            }
-            if (n <= 0) continue;
-            switch (vectors_for(rows)) {
-            case 1:
-                attend_block(task, packed, out, top, top + QE_TILE, scores, tile_row, rows, first, n, 1);
-                break;
-            case 2:
-                attend_block(task, packed, out, top, top + QE_TILE, scores, tile_row, rows, first, n, 2);
-                break;
-            default:
-                attend_block(task, packed, out, top, top + QE_TILE, scores, tile_row, rows, first, n, QE_VECTORS);
-            }
-        }
-    }
-
-    for (ptrdiff_t tile = 0; tile < tiles; ++tile) {
-        const float *out = task->scratch + tile * step + d * QE_TILE;
-        const float *top = out + d_v * QE_TILE, *total = top + QE_TILE;
-        for (ptrdiff_t i = 0; i < QE_TILE && tile * QE_TILE + i < task->rows; ++i) {
-            const ptrdiff_t row = tile * QE_TILE + i;
-            const int empty = total[i] == 0.0f;
-            const float inverse = empty ? 0.0f : 1.0f / total[i];
-            for (ptrdiff_t c = 0; c < d_v; ++c)
-                task->out[row * d_v + c] = empty ? 0.0f : out[c * QE_TILE + i] * inverse;
-            task->lse[row] = empty ? -INFINITY : top[i] + logf(total[i]);
-        }
+    if (task->few) {
+        attend_few(task);
+#if QE_PAIRS
+    } else if (task->bfloat16) {
+        if (attend_pairs(task)) attend_pairs_carefully(task);
+#endif
+    } else if (attend_plain(task)) {
+        attend_carefully(task);
     }
     return QE_TEXT(QE_VARIANT);
+}
+
+/* A partial result is relative to its own maximum; 2^(m - m') brings it to the common one. */
+void QE_SYMBOL(qe_attention_merge)(const qe_attention_task *task, ptrdiff_t parts, ptrdiff_t part_step) {
+    const ptrdiff_t d_v = task->d_v;
+    for (ptrdiff_t i = 0; i < task->rows; ++i) {
+        const float *first = task->partial + i * (d_v + 2);
+        float most = -INFINITY, total = 0.0f, *out = task->out + i * task->out_step;
+        for (ptrdiff_t p = 0; p < parts; ++p) {
+            const float here = first[p * part_step + d_v];
+            most = here > most ? here : most;
+        }
+        const float base = most == -INFINITY ? 0.0f : most;
+        for (ptrdiff_t c = 0; c < d_v; ++c) out[c] = 0.0f;
+        for (ptrdiff_t p = 0; p < parts; ++p) {
+            const float *part = first + p * part_step;
+            float share[QE_LANES];
+            v_store(share, v_exp2(v_set(part[d_v] - base)));
+            /* Of equal infinities the difference is NaN, as it is within one range; an empty range adds nothing. */
+            if (share[0] == 0.0f && part[d_v + 1] == part[d_v + 1]) continue;
+            total += part[d_v + 1] * share[0];
+            for (ptrdiff_t c = 0; c < d_v; ++c) out[c] += part[c] * share[0];
+        }
+        const float inverse = total == 0.0f ? 0.0f : 1.0f / total;
+        for (ptrdiff_t c = 0; c < d_v; ++c) out[c] = total == 0.0f ? 0.0f : out[c] * inverse;
+        if (task->lse) task->lse[i] = log_sum(most, total);
+    }
 }

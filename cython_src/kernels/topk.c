@@ -3,13 +3,12 @@
    A row's heap lies in its part of the output and has the worst entry at its root: the lowest score, of equal scores
    the highest index. Keys come in ascending order, so an equal score never displaces an earlier one, and a vector
    comparison against the roots lets nearly all scores pass by. */
+#include "few.h"
 #include "tile.h"
 
-/* Scratch of a task, in floats:
-       tiles x (d + 1) x QE_TILE    per tile: packed queries, the roots of its rows
-     + QE_BLOCK x QE_TILE           scores of one block */
-ptrdiff_t QE_SYMBOL(qe_topk_scratch)(ptrdiff_t tiles, ptrdiff_t d) {
-    return tiles * (d + 1) * QE_TILE + QE_BLOCK * QE_TILE;
+/* Scratch of a task, in floats: per tile the packed queries and the roots of its rows; the scores of one group. */
+ptrdiff_t QE_SYMBOL(qe_topk_scratch)(const qe_topk_task *task) {
+    return task->few ? QE_LANES : tiling(task->rows).tiles * (task->d + 1) * QE_TILE + QE_SUMS * QE_LANES;
 }
 
 QE_INLINE int worse(float score, int64_t index, float other, int64_t other_index) {
@@ -46,80 +45,135 @@ static void sort_heap(float *scores, int64_t *indices, ptrdiff_t n) {
     }
 }
 
-/* Scores of one block into the heaps of one tile. */
-QE_INLINE void select_block(
-    const qe_topk_task *task, const float *scores, float *roots, ptrdiff_t tile_row, ptrdiff_t rows, ptrdiff_t first,
-    ptrdiff_t n, const int vectors
+/* A NaN (from a product that overflows) counts as -inf, so that every row is full. */
+QE_INLINE float orderable(float score) { return score == score ? score : -INFINITY; }
+
+/* Scores of up to QE_SUMS keys from key `first` of the range on into the heaps of a tile's rows. */
+static void select_group(
+    const qe_topk_task *task, const float *scores, ptrdiff_t width, float *roots, ptrdiff_t tile_row, ptrdiff_t rows,
+    ptrdiff_t first, ptrdiff_t n
 ) {
     const ptrdiff_t top = task->top;
     float *best = task->scores + tile_row * top;
     int64_t *best_index = task->indices + tile_row * top;
-    ptrdiff_t j = 0;
-    if (first < top) {
-        /* The first `top` keys fill every heap of the tile alike. */
-        for (; j < n && first + j < top; ++j) {
-            for (ptrdiff_t i = 0; i < rows; ++i) {
-                const float score = scores[j * QE_TILE + i];
-                best[i * top + first + j] = score == score ? score : -INFINITY;
-                best_index[i * top + first + j] = first + j;
-            }
-        }
-        if (first + j < top) return;
+    for (ptrdiff_t j = 0; j < n; ++j) {
+        const int64_t index = task->first_key + first + j;
         for (ptrdiff_t i = 0; i < rows; ++i) {
-            order_heap(best + i * top, best_index + i * top, top);
-            roots[i] = best[i * top];
-        }
-    }
-    for (; j < n; ++j) {
-        QE_UNROLL
-        for (int x = 0; x < vectors; ++x) {
-            const vi better = v_load(scores + j * QE_TILE + x * QE_LANES) > v_load(roots + x * QE_LANES);
-            if (__builtin_expect(v_any(better), 0)) {
-                for (ptrdiff_t i = x * QE_LANES; i < (x + 1) * QE_LANES && i < rows; ++i) {
-                    const float score = scores[j * QE_TILE + i];
-                    if (score > roots[i]) {
-                        sink(best + i * top, best_index + i * top, top, 0, score, first + j);
-                        roots[i] = best[i * top];
-                    }
+            const float score = orderable(scores[j * width + i]);
+            if (first + j < top) {
+                best[i * top + first + j] = score;
+                best_index[i * top + first + j] = index;
+                if (first + j == top - 1) {
+                    order_heap(best + i * top, best_index + i * top, top);
+                    roots[i] = best[i * top];
                 }
+            } else if (score > roots[i]) {
+                sink(best + i * top, best_index + i * top, top, 0, score, index);
+                roots[i] = best[i * top];
             }
         }
     }
 }
 
-const char *QE_SYMBOL(qe_topk)(const qe_topk_task *task) {
-    const ptrdiff_t d = task->d, tiles = (task->rows + QE_TILE - 1) / QE_TILE, step = (d + 1) * QE_TILE;
-    float *scores = task->scratch + tiles * step;
+QE_INLINE void select_block(
+    const qe_topk_task *task, const float *packed, float *scores, float *roots, ptrdiff_t tile_row, ptrdiff_t rows,
+    ptrdiff_t first, ptrdiff_t n, const int vectors
+) {
+    const int keys = QE_GROUP(vectors);
+    vf top[QE_VECTORS];
+    for (ptrdiff_t j = 0; j < n; j += keys) {
+        const float *row[QE_SUMS];
+        vi better = v_all(0);
+        rows_of_keys(row, task->k + first * task->d, task->d, j, n, keys);
+        for (int x = 0; x < vectors; ++x) top[x] = v_load(roots + x * QE_LANES);
+        score_group(scores, packed, row, task->d, top, keys, vectors, 0);
+        for (int x = 0; x < vectors; ++x) better |= top[x] > v_load(roots + x * QE_LANES);
+        if (__builtin_expect(first + j < task->top || v_any(better), 0))
+            select_group(
+                task, scores, vectors * QE_LANES, roots, tile_row, rows, first + j, n - j < keys ? n - j : keys
+            );
+    }
+}
 
-    for (ptrdiff_t tile = 0; tile < tiles; ++tile) {
+static void select_tiles(const qe_topk_task *task) {
+    const ptrdiff_t d = task->d, step = (d + 1) * QE_TILE;
+    const qe_tiling cut = tiling(task->rows);
+    float *scores = task->scratch + cut.tiles * step;
+
+    for (ptrdiff_t tile = 0; tile < cut.tiles; ++tile) {
         float *packed = task->scratch + tile * step, *roots = packed + d * QE_TILE;
-        const ptrdiff_t left = task->rows - tile * QE_TILE;
-        pack_queries(packed, task->q + tile * QE_TILE * d, left < QE_TILE ? left : QE_TILE, d);
+        const ptrdiff_t start = tile_start(cut, tile), left = task->rows - start;
+        const float *q = task->q + start * d;
+        switch (tile_vectors(cut, tile, task->rows)) {
+        case 1: pack_queries(packed, q, d, left, d, 1.0f, 1); break;
+        case 2: pack_queries(packed, q, d, left, d, 1.0f, 2); break;
+        default: pack_queries(packed, q, d, left, d, 1.0f, 3);
+        }
         for (ptrdiff_t i = 0; i < QE_TILE; ++i) roots[i] = INFINITY;
     }
-    for (ptrdiff_t first = 0; first < task->n_k; first += QE_BLOCK) {
-        const ptrdiff_t n = task->n_k - first < QE_BLOCK ? task->n_k - first : QE_BLOCK;
-        const float *keys = task->k + first * d;
-        for (ptrdiff_t tile = 0; tile < tiles; ++tile) {
+    for (ptrdiff_t first = 0; first < task->n_k; first += task->block) {
+        const ptrdiff_t n = task->n_k - first < task->block ? task->n_k - first : task->block;
+        for (ptrdiff_t tile = 0; tile < cut.tiles; ++tile) {
             float *packed = task->scratch + tile * step, *roots = packed + d * QE_TILE;
-            const ptrdiff_t tile_row = tile * QE_TILE, left = task->rows - tile_row;
-            const ptrdiff_t rows = left < QE_TILE ? left : QE_TILE;
-            switch (vectors_for(rows)) {
-            case 1:
-                tile_scores(scores, packed, keys, n, d, 1.0f, 1);
-                select_block(task, scores, roots, tile_row, rows, first, n, 1);
-                break;
-            case 2:
-                tile_scores(scores, packed, keys, n, d, 1.0f, 2);
-                select_block(task, scores, roots, tile_row, rows, first, n, 2);
-                break;
-            default:
-                tile_scores(scores, packed, keys, n, d, 1.0f, QE_VECTORS);
-                select_block(task, scores, roots, tile_row, rows, first, n, QE_VECTORS);
+            const int vectors = tile_vectors(cut, tile, task->rows);
+            const ptrdiff_t start = tile_start(cut, tile), left = task->rows - start;
+            const ptrdiff_t rows = left < vectors * QE_LANES ? left : vectors * QE_LANES;
+            switch (vectors) {
+            case 1: select_block(task, packed, scores, roots, start, rows, first, n, 1); break;
+            case 2: select_block(task, packed, scores, roots, start, rows, first, n, 2); break;
+            default: select_block(task, packed, scores, roots, start, rows, first, n, 3);
             }
         }
     }
+}
+
+static void select_few(const qe_topk_task *task) {
+    for (ptrdiff_t i = 0; i < task->rows; ++i) {
+        float root = INFINITY, *scores = task->scratch;
+        vf odd = v_set(0.0f);
+        qe_topk_task one = *task;
+        one.scores = task->scores + i * task->top;
+        one.indices = task->indices + i * task->top;
+        for (ptrdiff_t j = 0; j < task->n_k; j += QE_LANES) {
+            const ptrdiff_t left = task->n_k - j;
+            const vf score = few_scores(task->q + i * task->d, task->k + j * task->d, task->d, left, task->d);
+            odd += score * v_set(0.0f);
+            if (__builtin_expect(j >= task->top && !v_any(score > v_set(root)), 1)) continue;
+            v_store(scores, score);
+            select_group(&one, scores, 1, &root, 0, 1, j, left < QE_LANES ? left : QE_LANES);
+        }
+        if (v_any(odd != odd)) *task->odd = 1;
+    }
+}
+
+const char *QE_SYMBOL(qe_topk)(const qe_topk_task *task) {
+    if (task->few)
+        select_few(task);
+    else
+        select_tiles(task);
     for (ptrdiff_t i = 0; i < task->rows; ++i)
         sort_heap(task->scores + i * task->top, task->indices + i * task->top, task->top);
     return QE_TEXT(QE_VARIANT);
+}
+
+void QE_SYMBOL(qe_topk_merge)(
+    const float *part_scores, const int64_t *part_indices, ptrdiff_t parts, ptrdiff_t rows, ptrdiff_t top,
+    float *scores, int64_t *indices
+) {
+    for (ptrdiff_t i = 0; i < rows; ++i) {
+        ptrdiff_t taken[QE_MOST_PARTS] = {0};
+        for (ptrdiff_t place = 0; place < top; ++place) {
+            ptrdiff_t best = -1;
+            for (ptrdiff_t p = 0; p < parts; ++p) {
+                if (taken[p] == top) continue;
+                /* Of equal scores the earlier part, which has the lower indices. */
+                if (best < 0 || part_scores[(p * rows + i) * top + taken[p]] >
+                                    part_scores[(best * rows + i) * top + taken[best]])
+                    best = p;
+            }
+            const ptrdiff_t at = (best * rows + i) * top + taken[best]++;
+            scores[i * top + place] = part_scores[at];
+            indices[i * top + place] = part_indices[at];
+        }
+    }
 }

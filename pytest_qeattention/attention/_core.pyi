@@ -4,38 +4,52 @@ import numpy as np
 from numpy.typing import NDArray
 
 INTERFACE: int
+FLOAT32: np.dtype[np.float32]
 
 class _Variant(TypedDict):
     name: str
     lanes: int
     tile_queries: int
     tile_keys: int
+    bfloat16_dots: bool
     needs: list[str]
     missing: list[str]
 
 def openmp() -> bool: ...
 def cpu_name() -> str: ...
 def cpu_features() -> list[str]: ...
+def cache_bytes() -> list[int]: ...
 def variants() -> list[_Variant]: ...
 def last_variant() -> str: ...
+def fma_peak(variant: str, num_threads: int, bfloat16: bool, seconds: float) -> float | None: ...
 def all_finite(x: NDArray[np.float32]) -> bool: ...
 def flash_attention(
     variant: str,
     q: NDArray[np.float32],
-    q_of: NDArray[np.int64],
     k: NDArray[np.float32],
-    k_of: NDArray[np.int64],
     v: NDArray[np.float32],
-    v_of: NDArray[np.int64],
-    allowed: NDArray[np.uint8] | None,
-    bias: NDArray[np.float32] | None,
-    mask_of: NDArray[np.int64],
+    mask: NDArray[np.bool_] | NDArray[np.float32] | None,
     causal: bool,
     scale: float,
+    bfloat16: bool,
     num_threads: int,
+    query_chunk: int,
+    key_chunk: int,
+    cu_q: NDArray[np.int64] | None,
+    cu_k: NDArray[np.int64] | None,
     out: NDArray[np.float32],
     lse: NDArray[np.float32],
-) -> None: ...
+) -> tuple[int, int]: ...
+def attend_small(
+    variant: str,
+    q: object,
+    k: object,
+    v: object,
+    causal: object,
+    scale: object,
+    precision: object,
+) -> tuple[NDArray[np.float32], NDArray[np.float32], int] | None: ...
+def few_queries(variant: str) -> int: ...
 def topk_similarity(
     variant: str,
     queries: NDArray[np.float32],
@@ -43,7 +57,7 @@ def topk_similarity(
     num_threads: int,
     scores: NDArray[np.float32],
     indices: NDArray[np.int64],
-) -> None: ...
+) -> bool: ...
 def csr_pair_dots(
     indptr: NDArray[np.int64],
     indices: NDArray[np.uint32],

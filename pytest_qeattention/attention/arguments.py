@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import operator
+import sys
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 FloatArray: TypeAlias = NDArray[np.float32]
 IndexArray: TypeAlias = NDArray[np.int64]
 
-PRECISIONS = ("float32",)
+PRECISIONS = ("float32", "bfloat16")
 MAX_THREADS = 1024
 
 
@@ -47,6 +48,59 @@ def float32_array(name: str, value: object, shape: str, *, ndim: int | None = No
 def contiguous(array: NDArray[Any]) -> NDArray[Any]:
     """Return *array* itself where it is C-contiguous, aligned and native; else one copy that is."""
     return np.require(array, dtype=array.dtype.newbyteorder("="), requirements=["C", "A"])
+
+
+def aligned(array: NDArray[Any]) -> NDArray[Any]:
+    """Return *array* itself where its elements are native and lie whole elements apart; else one copy."""
+    size = array.dtype.itemsize
+    if array.flags.aligned and array.dtype.isnative and all(stride % size == 0 for stride in array.strides):
+        return array
+    return contiguous(array)
+
+
+def adjacent_rows(array: NDArray[Any]) -> NDArray[Any]:
+    """Return *array* (..., n, d) itself where the elements of a row are neighbours in memory; else one copy."""
+    array = aligned(array)
+    if array.shape[-1] > 1 and array.strides[-1] != array.dtype.itemsize:
+        return contiguous(array)
+    return array
+
+
+def chunk(name: str, value: object) -> int | None:
+    """Return a chunk size of at least 1 that an array could have, or None for "decide by the machine"."""
+    return None if value is None else min(integer(name, value, least=1), sys.maxsize)
+
+
+def sequence_bounds(
+    bounds: object, bounds_k: object, n_q: int, n_k: int
+) -> tuple[IndexArray, IndexArray] | tuple[None, None]:
+    """Return the bounds of packed sequences among queries and keys as int64, or None twice."""
+    if bounds is None:
+        if bounds_k is not None:
+            raise ValueError("cu_seqlens_k is given without cu_seqlens; give both, or cu_seqlens alone")
+        return None, None
+    rows = _bounds("cu_seqlens", bounds, n_q, "n_q")
+    keys = _bounds("cu_seqlens_k", bounds_k, n_k, "n_k") if bounds_k is not None else rows
+    if bounds_k is None and n_k != n_q:
+        raise ValueError(f"cu_seqlens bounds {n_q} queries, but there are {n_k} keys; give cu_seqlens_k as well")
+    if len(rows) != len(keys):
+        raise ValueError(
+            f"cu_seqlens bounds {len(rows) - 1} sequences and cu_seqlens_k {len(keys) - 1}; expected as many"
+        )
+    return rows, keys
+
+
+def _bounds(name: str, value: object, count: int, noun: str) -> IndexArray:
+    expected = f"an integer array (sequences + 1,) rising from 0 to {noun} = {count}"
+    array = as_array(name, value, expected)
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"{name} has dtype {array.dtype}, expected {expected}")
+    if array.ndim != 1 or len(array) < 2:
+        raise ValueError(f"{name} has shape {array.shape}, expected {expected}")
+    bounds = np.ascontiguousarray(array, dtype=np.int64)
+    if bounds[0] != 0 or bounds[-1] != count or (bounds[1:] < bounds[:-1]).any():
+        raise ValueError(f"{name} does not rise from 0 to {noun} = {count}, so it bounds no sequences; {expected}")
+    return bounds
 
 
 def integer(name: str, value: object, *, least: int) -> int:

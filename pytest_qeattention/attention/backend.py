@@ -21,7 +21,7 @@ from typing import Any
 from pytest_qeattention import __version__
 
 DISTRIBUTION = "pytest-qeattention"
-VARIANTS = ("native", "avx512", "avx2", "neon", "scalar")
+VARIANTS = ("native", "avx512bf16", "avx512", "avx2", "neon", "scalar")
 """Best first. ``native`` was compiled for the machine that built the package."""
 
 _forked = False
@@ -78,7 +78,7 @@ def _load_core() -> tuple[Any, str | None]:
     return core, None
 
 
-INTERFACE = 1
+INTERFACE = 2
 """Number of the calling convention between functional.py and _core; both sides carry it."""
 
 
@@ -135,6 +135,7 @@ def _states(core: Any) -> dict[str, dict[str, Any]]:
             "reason": f"not usable: needs {', '.join(missing)}" if missing else None,
             "lanes": entry["lanes"],
             "tile": [entry["tile_queries"], entry["tile_keys"]],
+            "bfloat16_dots": entry["bfloat16_dots"],
             "flags": recorded.get(name, {}).get("flags"),
         }
     return states
@@ -191,6 +192,34 @@ def thread_limit() -> int:
     if _forked or core is None or not core.openmp():
         return 1
     return int(setting) if setting else available_processors()
+
+
+# Below this many multiply-adds a second thread costs more than it saves.
+TINY_WORK = 1 << 20
+
+
+def threads_for(asked: int | None, work: int) -> int:
+    """Return the threads of a call of *work* multiply-adds that asks for some number, or for None in particular."""
+    if asked is not None:
+        return 1 if _forked else asked
+    return 1 if work < TINY_WORK else thread_limit()
+
+
+def fma_peak(num_threads: int = 1, *, precision: str = "float32", seconds: float = 0.02) -> float | None:
+    """Measure the multiply-add peak of the active variant: registers only, in GFLOP/s, best of about *seconds*.
+
+    *precision* "bfloat16" is that of the instruction that multiplies pairs. None without the compiled core, and for
+    bfloat16 where that instruction is missing. Raises ValueError for a precision that does not exist.
+    """
+    from pytest_qeattention.attention.arguments import precision_name
+
+    bfloat16 = precision_name(precision) == "bfloat16"
+    implementation = active()
+    if implementation.core is None:
+        return None
+    threads = 1 if _forked else num_threads
+    peak = implementation.core.fma_peak(implementation.variant, threads, bfloat16, seconds)
+    return None if peak is None else float(peak)
 
 
 def _is_thread_count(setting: str) -> bool:
@@ -254,10 +283,16 @@ def core_info() -> dict[str, Any]:
         "name": _processor_name(core),
         "architecture": platform.machine() or None,
         "features": None if core is None else core.cpu_features(),
+        "caches": _caches(core),
     }
     info["numpy"] = _numpy_state()
     info["build"] = {key: record.get(key) for key in ("compiler", "march", "reason")}
     return info
+
+
+def _caches(core: Any) -> dict[str, int | None]:
+    sizes = [0, 0, 0] if core is None else core.cache_bytes()
+    return {name: size or None for name, size in zip(("l1d", "l2", "l3"), sizes, strict=True)}
 
 
 def _processor_name(core: Any) -> str | None:

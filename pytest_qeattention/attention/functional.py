@@ -5,127 +5,17 @@ PYTEST_DONT_REWRITE
 
 from __future__ import annotations
 
-from typing import Any, Literal, overload
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pytest_qeattention.attention import arguments, reference
 from pytest_qeattention.attention.arguments import FloatArray, IndexArray
-from pytest_qeattention.attention.backend import active, forked, thread_limit
+from pytest_qeattention.attention.backend import active, threads_for
+from pytest_qeattention.attention.flash import Attended, attend, flash_attention
 
-# Below this many multiply-adds a second thread costs more than it saves.
-TINY_WORK = 1 << 20
-
-
-@overload
-def flash_attention(
-    q: FloatArray,
-    k: FloatArray,
-    v: FloatArray,
-    *,
-    mask: NDArray[Any] | None = ...,
-    causal: bool = ...,
-    scale: float | None = ...,
-    precision: str = ...,
-    num_threads: int | None = ...,
-    return_lse: Literal[False] = ...,
-) -> FloatArray: ...
-
-
-@overload
-def flash_attention(
-    q: FloatArray,
-    k: FloatArray,
-    v: FloatArray,
-    *,
-    mask: NDArray[Any] | None = ...,
-    causal: bool = ...,
-    scale: float | None = ...,
-    precision: str = ...,
-    num_threads: int | None = ...,
-    return_lse: Literal[True],
-) -> tuple[FloatArray, FloatArray]: ...
-
-
-def flash_attention(
-    q: FloatArray,
-    k: FloatArray,
-    v: FloatArray,
-    *,
-    mask: NDArray[Any] | None = None,
-    causal: bool = False,
-    scale: float | None = None,
-    precision: str = "float32",
-    num_threads: int | None = None,
-    return_lse: bool = False,
-) -> FloatArray | tuple[FloatArray, FloatArray]:
-    """Compute softmax(q.kᵀ * scale + mask).v without storing the scores.
-
-    q is (..., n_q, d), k (..., n_k, d), v (..., n_k, d_v), all float32; leading dimensions broadcast. The
-    result is float32 (..., n_q, d_v); with *return_lse* also the log-sum-exp of each row's scores, (...,
-    n_q), by which partial results over disjoint keys can be merged.
-
-    *mask* broadcasts to (..., n_q, n_k): bool, True attends; or float32, added to the scores, -inf
-    excludes. *causal* lets query i see keys j <= i, counted from the first key whatever n_q and n_k are.
-    *scale* is 1/sqrt(d) unless given. *num_threads* is None for what the machine and QE_THREADS allow; the
-    result does not depend on it.
-
-    A row that may see no key is zeros with a log-sum-exp of -inf. NaN in a row's query, or in a key or
-    value that it attends to, gives NaN; an excluded key adds nothing, whatever it holds.
-
-    Raises TypeError for a wrong type or dtype and ValueError for a wrong shape or value, naming the argument.
-
-    Online softmax: Milakov and Gimelshein, "Online normalizer calculation for softmax" (2018); tiling: Dao
-    et al., "FlashAttention" (2022).
-    """
-    q = arguments.float32_array("q", q, "(..., n_q, d)", least=2)
-    k = arguments.float32_array("k", k, "(..., n_k, d)", least=2)
-    v = arguments.float32_array("v", v, "(..., n_k, d_v)", least=2)
-    if k.shape[-1] != q.shape[-1]:
-        raise ValueError(f"k has shape {k.shape}, expected (..., n_k, {q.shape[-1]}) to match q {q.shape}")
-    if v.shape[-2] != k.shape[-2]:
-        raise ValueError(f"v has shape {v.shape}, expected (..., {k.shape[-2]}, d_v) to match k {k.shape}")
-    batch = arguments.broadcast_batch(q=q, k=k, v=v)
-    n_q, n_k, d, d_v = q.shape[-2], k.shape[-2], q.shape[-1], v.shape[-1]
-    mask = arguments.attention_mask(mask, (*batch, n_q, n_k))
-    causal = arguments.flag("causal", causal)
-    return_lse = arguments.flag("return_lse", return_lse)
-    factor = arguments.scale_factor(scale, d)
-    arguments.precision_name(precision)
-    threads = arguments.thread_count("num_threads", num_threads)
-
-    out = np.zeros((*batch, n_q, d_v), dtype=np.float32)
-    lse = np.full((*batch, n_q), -np.inf, dtype=np.float32)
-    if lse.size and n_k:
-        count = lse.size // n_q
-        q3, q_of = _flatten(q, batch)
-        k3, k_of = _flatten(k, batch)
-        v3, v_of = _flatten(v, batch)
-        mask3, mask_of = (None, q_of) if mask is None else _flatten(_at_least_2d(mask), batch)
-        out3, lse2 = out.reshape(count, n_q, d_v), lse.reshape(count, n_q)
-        implementation = active()
-        if implementation.core is None:
-            reference.flash_attention(q3, q_of, k3, k_of, v3, v_of, mask3, mask_of, causal, factor, out3, lse2)
-        else:
-            implementation.core.flash_attention(
-                implementation.variant,
-                q3,
-                q_of,
-                k3,
-                k_of,
-                v3,
-                v_of,
-                None if mask3 is None or mask3.dtype != np.bool_ else mask3.view(np.uint8),
-                None if mask3 is None or mask3.dtype == np.bool_ else mask3,
-                mask_of,
-                causal,
-                factor,
-                _threads(threads, lse.size * n_k * max(1, d + d_v)),
-                out3,
-                lse2,
-            )
-    return (out, lse) if return_lse else out
+__all__ = ["Attended", "attend", "csr_pair_dots", "flash_attention", "lcs_lengths", "topk_similarity"]
 
 
 def topk_similarity(
@@ -152,21 +42,21 @@ def topk_similarity(
     m, n, d = len(queries), len(keys), queries.shape[1]
     queries, keys = arguments.contiguous(queries), arguments.contiguous(keys)
     implementation = active()
-    for name, array in (("queries", queries), ("keys", keys)):
-        core = implementation.core
-        finite = bool(np.isfinite(array).all()) if core is None else core.all_finite(array)
-        if not finite:
-            row = int(np.flatnonzero(~np.isfinite(array).all(axis=1))[0])
-            raise ValueError(f"{name} holds NaN or infinity, first in row {row}; expected finite numbers")
+    core = implementation.core
     scores = np.empty((m, k), dtype=np.float32)
     indices = np.empty((m, k), dtype=np.int64)
-    if scores.size:
-        if implementation.core is None:
-            reference.topk_similarity(queries, keys, scores, indices)
-        else:
-            implementation.core.topk_similarity(
-                implementation.variant, queries, keys, _threads(threads, m * n * max(1, d)), scores, indices
-            )
+    # For few queries a pass over the keys would cost as much as the search; the core tells from the scores.
+    few = core is not None and 0 < m <= core.few_queries(implementation.variant) and n > 0
+    if not few:
+        _check_finite(core, queries=queries, keys=keys)
+    if not scores.size:
+        return scores, indices
+    if core is None:
+        reference.topk_similarity(queries, keys, scores, indices)
+    elif core.topk_similarity(
+        implementation.variant, queries, keys, threads_for(threads, m * n * max(1, d)), scores, indices
+    ):
+        _check_finite(core, queries=queries, keys=keys)
     return scores, indices
 
 
@@ -219,7 +109,7 @@ def csr_pair_dots(
             reference.csr_pair_dots(indptr, indices, values, left, right, out)
         else:
             work = len(left) * (1 + 2 * nnz // rows) * 4
-            implementation.core.csr_pair_dots(indptr, indices, values, left, right, _threads(threads, work), out)
+            implementation.core.csr_pair_dots(indptr, indices, values, left, right, threads_for(threads, work), out)
     return out
 
 
@@ -258,11 +148,19 @@ def lcs_lengths(
         else:
             work = len(left) * (1 + len(tokens) // (len(offsets) - 1)) * 8
             implementation.core.lcs_lengths(
-                tokens, offsets, left[order], right[order], _threads(threads, work), lengths
+                tokens, offsets, left[order], right[order], threads_for(threads, work), lengths
             )
     out = np.empty_like(lengths)
     out[order] = lengths
     return out
+
+
+def _check_finite(core: Any, **arrays: FloatArray) -> None:
+    for name, array in arrays.items():
+        finite = bool(np.isfinite(array).all()) if core is None else core.all_finite(array)
+        if not finite:
+            row = int(np.flatnonzero(~np.isfinite(array).all(axis=1))[0])
+            raise ValueError(f"{name} holds NaN or infinity, first in row {row}; expected finite numbers")
 
 
 def _check_numbers(left: IndexArray, right: IndexArray, count: int, noun: str) -> None:
@@ -281,21 +179,3 @@ def _vector(name: str, value: object, *dtypes: type[np.generic]) -> NDArray[Any]
     if array.ndim != 1:
         raise ValueError(f"{name} has shape {array.shape}, expected one dimension")
     return arguments.contiguous(array)
-
-
-def _threads(asked: int | None, work: int) -> int:
-    if asked is not None:
-        return 1 if forked() else asked
-    return 1 if work < TINY_WORK else thread_limit()
-
-
-def _at_least_2d(mask: NDArray[Any]) -> NDArray[Any]:
-    return mask.reshape((1,) * (2 - mask.ndim) + mask.shape) if mask.ndim < 2 else mask
-
-
-def _flatten(array: NDArray[Any], batch: tuple[int, ...]) -> tuple[NDArray[Any], IndexArray]:
-    """Return *array* as contiguous (entries, n, d) and, per flat position of *batch*, the entry it reads."""
-    lead = array.shape[:-2]
-    count = int(np.prod(lead, dtype=np.int64))
-    entry = np.broadcast_to(np.arange(count, dtype=np.int64).reshape(lead), batch)
-    return arguments.contiguous(array).reshape(count, *array.shape[-2:]), np.ascontiguousarray(entry).reshape(-1)

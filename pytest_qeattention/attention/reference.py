@@ -20,47 +20,73 @@ PAIR_ENTRIES_PER_CHUNK = 1 << 20
 
 def flash_attention(
     q: FloatArray,
-    q_of: IndexArray,
     k: FloatArray,
-    k_of: IndexArray,
     v: FloatArray,
-    v_of: IndexArray,
     mask: NDArray[Any] | None,
-    mask_of: IndexArray,
     causal: bool,
     scale: float,
+    bfloat16: bool,
+    bounds_q: IndexArray | None,
+    bounds_k: IndexArray | None,
     out: FloatArray,
     lse: FloatArray,
-) -> None:
-    """Fill *out* (batch, n_q, d_v) and *lse* (batch, n_q) with softmax(q.kᵀ * scale + mask).v.
+) -> int:
+    """Fill *out* (..., n_q, d_v) and *lse* (..., n_q) with softmax(q.kᵀ * scale + mask).v.
 
-    Batch entry *b* reads ``q[q_of[b]]``, ``k[k_of[b]]``, ``v[v_of[b]]`` and ``mask[mask_of[b]]``, whose
-    rows and columns may be 1 where the mask is broadcast.
+    q, k, v and mask broadcast to the leading dimensions of *out*; the bounds are those of packed sequences. Returns
+    the most bytes of scores and weights held at once.
     """
-    n_q, n_k = q.shape[1], k.shape[1]
-    rows = max(1, SCORES_PER_TILE // max(1, n_k))
-    keys = np.arange(n_k)
+    batch, n_q, n_k = out.shape[:-2], q.shape[-2], k.shape[-2]
+    if bfloat16:
+        q, k, v = round_bfloat16(q), round_bfloat16(k), round_bfloat16(v)
+    q, k, v = (np.broadcast_to(array, (*batch, *array.shape[-2:])) for array in (q, k, v))
+    if mask is not None:
+        mask = np.broadcast_to(mask, (*batch, n_q, n_k))
+    sequences = [(0, n_q, 0, n_k)]
+    if bounds_q is not None and bounds_k is not None:
+        sequences = list(zip(bounds_q[:-1], bounds_q[1:], bounds_k[:-1], bounds_k[1:], strict=True))
+    held = 0
     with np.errstate(all="ignore"):
-        for b in range(len(q_of)):
-            keys_t, values = k[k_of[b]].T, v[v_of[b]]
-            for first in range(0, n_q, rows):
-                last = min(first + rows, n_q)
-                scores = (q[q_of[b], first:last] @ keys_t) * np.float32(scale)
-                if mask is not None:
-                    part = mask[mask_of[b]]
-                    part = part if part.shape[0] == 1 else part[first:last]
-                    if part.dtype == np.bool_:
-                        scores = np.where(part, scores, -np.inf)
-                    else:
-                        scores = np.where(part == -np.inf, -np.inf, scores + part)
-                if causal:
-                    scores = np.where(keys <= np.arange(first, last)[:, None], scores, -np.inf)
-                _softmax_rows(scores.astype(np.float32, copy=False), values, out[b, first:last], lse[b, first:last])
+        for entry in np.ndindex(*batch):
+            for q_first, q_last, k_first, k_last in sequences:
+                keys, values = k[entry][k_first:k_last], v[entry][k_first:k_last]
+                rows = max(1, SCORES_PER_TILE // max(1, len(keys)))
+                for first in range(q_first, q_last, rows):
+                    here = slice(first, min(first + rows, q_last))
+                    part = None if mask is None else mask[entry][here, k_first:k_last]
+                    scores = _scores(q[entry][here], keys, part, scale, first - q_first if causal else None)
+                    held = max(held, 2 * scores.nbytes)
+                    _softmax_rows(scores, values, bfloat16, out[entry][here], lse[entry][here])
+    return held
 
 
-def _softmax_rows(scores: FloatArray, values: FloatArray, out: FloatArray, lse: FloatArray) -> None:
+def _scores(q: FloatArray, k: FloatArray, mask: NDArray[Any] | None, scale: float, first: int | None) -> FloatArray:
+    """Return the scores of some rows; *first* is the number of the first one, for causal masks, or None."""
+    scores: NDArray[Any] = (q @ k.T) * np.float32(scale)
+    if mask is not None:
+        if mask.dtype == np.bool_:
+            scores = np.where(mask, scores, -np.inf)
+        else:
+            scores = np.where(mask == -np.inf, -np.inf, scores + mask)
+    if first is not None:
+        scores = np.where(np.arange(len(k)) <= np.arange(first, first + len(q))[:, None], scores, -np.inf)
+    return np.asarray(scores, dtype=np.float32)
+
+
+def round_bfloat16(values: FloatArray) -> FloatArray:
+    """Round float32 to the nearest bfloat16, ties to even, kept as float32; NaN stays NaN."""
+    bits = np.ascontiguousarray(values).view(np.uint32)
+    rounded = ((bits + (np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1)))) & np.uint32(0xFFFF0000)).view(
+        np.float32
+    )
+    return np.where(np.isnan(values), values, rounded.reshape(values.shape))
+
+
+def _softmax_rows(scores: FloatArray, values: FloatArray, bfloat16: bool, out: FloatArray, lse: FloatArray) -> None:
     top = scores.max(axis=1, initial=-np.inf)
     weights = np.exp(scores - np.where(top == -np.inf, np.float32(0), top)[:, None])
+    if bfloat16:
+        weights = round_bfloat16(weights)
     total = weights.sum(axis=1)
     # A key with weight zero adds nothing, whatever its value holds: IEEE's 0 * NaN would let padding through.
     odd = np.flatnonzero(~np.isfinite(values).all(axis=1))

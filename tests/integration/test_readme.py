@@ -28,6 +28,7 @@ from readme_blocks import (
 
 from pytest_qeattention import cli
 from pytest_qeattention.attention.backend import VARIANTS, core_problem
+from pytest_qeattention.bench import plan
 
 if not README.is_file():
     pytest.skip("the README is not beside these tests", allow_module_level=True)
@@ -223,9 +224,12 @@ def test_every_flag_of_the_command_has_its_row() -> None:
 
     flags = {name: set(sub._option_string_actions) - {"-h", "--help"} for name, sub in commands.choices.items()}
 
-    assert set(flags) == {"similar", "info"}
+    assert set(flags) == {"similar", "info", "bench"}
     assert named([row[0] for row in table("`qeattention similar PATH...`")]) == flags["similar"]
     assert {name for name in named([section]) if name.startswith("-")} == flags["info"]
+    section = TEXT.partition("\n## `qeattention bench [SUITE]`\n")[2].partition("\n## ")[0]
+    assert {name for name in named([section]) if name.startswith("--")} == flags["bench"]
+    assert named([row[0] for row in table("`qeattention bench [SUITE]`")]) == set(plan.SUITES)
 
 
 def test_environment_variables_are_those_that_the_code_reads() -> None:

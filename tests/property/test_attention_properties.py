@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from itertools import pairwise
+from typing import Any
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -32,25 +35,103 @@ def test_order_of_keys_does_not_matter(seed: int, n_q: int, n_k: int, d: int) ->
     np.testing.assert_allclose(flash_attention(q, k, v), flash_attention(q, k[order], v[order]), rtol=0, atol=1e-5)
 
 
+# What a matrix may look like in memory: rows and columns in steps, of either sign, transposed, or all rows one.
+layouts = st.tuples(st.sampled_from([1, 1, 2, 3, -1, -2, 0]), st.sampled_from([1, 1, 1, 2, -1]), st.booleans())
+
+
+def laid_out(x: NDArray[Any], layout: tuple[int, int, bool]) -> NDArray[Any]:
+    """Return an array of the shape of x (..., n, d), with its numbers or, for a step of 0, those of its first row."""
+    row, column, transposed = layout
+    if row == 0:
+        return np.broadcast_to(x[..., :1, :], x.shape)
+    n, d = x.shape[-2:]
+    shape = (*x.shape[:-2], abs(row) * n, abs(column) * d)
+    memory = np.ones(shape, x.dtype)
+    if transposed:
+        memory = np.ones((*shape[:-2], shape[-1], shape[-2]), x.dtype).swapaxes(-1, -2)
+    view = memory[..., ::row, ::column]
+    view[...] = x
+    return view
+
+
+@settings(deadline=None, max_examples=150)
+@given(
+    seed=seeds,
+    n_q=st.one_of(st.integers(1, 6), sizes),
+    n_k=sizes,
+    d=st.integers(0, 40),
+    d_v=st.integers(1, 20),
+    lead=st.lists(st.integers(1, 3), max_size=2),
+    causal=st.booleans(),
+    kind=st.sampled_from(["none", "bool", "float"]),
+    precision=st.sampled_from(["float32", "float32", "bfloat16"]),
+    layout=st.tuples(layouts, layouts, layouts, layouts),
+    chunks=st.tuples(st.none() | st.integers(1, 80), st.none() | st.integers(1, 80)),
+    threads=st.integers(1, 3),
+)
+def test_attention_equals_the_reference(
+    seed: int, n_q: int, n_k: int, d: int, d_v: int, lead: list[int], causal: bool, kind: str, precision: str,
+    layout: Any, chunks: tuple[int | None, int | None], threads: int,
+) -> None:  # fmt: skip
+    rng = np.random.default_rng(seed)
+
+    def part_of(sizes: tuple[int, ...]) -> tuple[int, ...]:
+        """Return leading dimensions that broadcast to these: some are 1, the first ones may be missing."""
+        return tuple(size if rng.random() < 0.7 else 1 for size in sizes)[int(rng.integers(len(sizes) + 1)) :]
+
+    shapes = [part_of(tuple(lead)) for _ in range(3)]
+    q = laid_out(normal(seed, *shapes[0], n_q, d), layout[0])
+    k = laid_out(normal(seed + 1, *shapes[1], n_k, d), layout[1])
+    v = laid_out(normal(seed + 2, *shapes[2], n_k, d_v), layout[2])
+    mask: Any = None
+    batch = np.broadcast_shapes(*shapes)
+    if kind != "none":
+        size = (*part_of(batch), n_q if rng.random() < 0.7 else 1, n_k if rng.random() < 0.7 else 1)
+        mask = normal(seed + 3, *size)
+        mask = laid_out(mask > -0.5 if kind == "bool" else np.where(mask > -1, mask, -np.inf), layout[3])
+    out, lse = flash_attention(
+        q, k, v, mask=mask, causal=causal, scale=0.3, precision=precision, num_threads=threads, return_lse=True,
+        query_chunk=chunks[0], key_chunk=chunks[1],
+    )  # fmt: skip
+    expected, expected_lse = np.empty((*batch, n_q, d_v), np.float32), np.empty((*batch, n_q), np.float32)
+    reference.flash_attention(q, k, v, mask, causal, 0.3, precision == "bfloat16", None, None, expected, expected_lse)
+    bound = 2e-5 if precision == "float32" else 2e-2
+    np.testing.assert_allclose(out, expected, rtol=0, atol=bound)
+    np.testing.assert_allclose(lse, expected_lse, rtol=0, atol=bound)
+
+
 @settings(deadline=None, max_examples=60)
-@given(seeds, sizes, sizes, st.integers(1, 20), st.booleans(), st.sampled_from(["none", "bool", "float"]))
-def test_attention_equals_the_reference(seed: int, n_q: int, n_k: int, d: int, causal: bool, kind: str) -> None:
-    q, k, v = normal(seed, n_q, d), normal(seed + 1, n_k, d), normal(seed + 2, n_k, 7)
-    masks = {
-        "none": None,
-        "bool": normal(seed + 3, n_q, n_k) > 0,
-        "float": normal(seed + 3, n_q, n_k),
-    }
-    out, lse = flash_attention(q, k, v, mask=masks[kind], causal=causal, scale=0.3, return_lse=True)
-    expected, expected_lse = np.empty((1, n_q, 7), np.float32), np.empty((1, n_q), np.float32)
-    entry = np.zeros(1, np.int64)
-    mask = masks[kind]
-    mask3 = None if mask is None else mask[None]
-    reference.flash_attention(
-        q[None], entry, k[None], entry, v[None], entry, mask3, entry, causal, 0.3, expected, expected_lse
+@given(
+    seeds, st.lists(st.tuples(st.integers(0, 60), st.integers(0, 60)), min_size=1, max_size=6), st.booleans(),
+    st.integers(1, 3),
+)  # fmt: skip
+def test_packed_sequences_equal_calls_of_their_own(
+    seed: int, lengths: list[tuple[int, int]], causal: bool, threads: int
+) -> None:
+    bounds = np.concatenate([[[0, 0]], np.cumsum(lengths, axis=0)])
+    n_q, n_k = (int(count) for count in bounds[-1])
+    q, k, v = normal(seed, n_q, 5), normal(seed + 1, n_k, 5), normal(seed + 2, n_k, 3)
+    out, lse = flash_attention(
+        q, k, v, causal=causal, cu_seqlens=bounds[:, 0], cu_seqlens_k=bounds[:, 1], num_threads=threads, return_lse=True
     )
-    np.testing.assert_allclose(out, expected[0], rtol=0, atol=2e-5)
-    np.testing.assert_allclose(lse, expected_lse[0], rtol=0, atol=2e-5)
+    for (first, first_k), (last, last_k) in pairwise(bounds):
+        rows, keys = slice(first, last), slice(first_k, last_k)
+        one, one_lse = flash_attention(q[rows], k[keys], v[keys], causal=causal, return_lse=True)
+        np.testing.assert_allclose(out[rows], one, rtol=0, atol=2e-6)
+        np.testing.assert_allclose(lse[rows], one_lse, rtol=0, atol=2e-6)
+
+
+@settings(deadline=None, max_examples=60)
+@given(seeds, sizes, st.integers(2, 70), st.integers(1, 69), st.sampled_from(["float32", "bfloat16"]))
+def test_partial_results_merge_by_their_log_sum_exp(seed: int, n_q: int, n_k: int, at: int, precision: str) -> None:
+    at = min(at, n_k - 1)
+    q, k, v = normal(seed, n_q, 8), normal(seed + 1, n_k, 8), normal(seed + 2, n_k, 3)
+    whole = flash_attention(q, k, v, precision=precision)
+    first, first_lse = flash_attention(q, k[:at], v[:at], precision=precision, return_lse=True)
+    second, second_lse = flash_attention(q, k[at:], v[at:], precision=precision, return_lse=True)
+    share = 1 / (1 + np.exp(second_lse - first_lse))[:, None]
+    bound = 2e-5 if precision == "float32" else 2e-2
+    np.testing.assert_allclose(first * share + second * (1 - share), whole, rtol=0, atol=bound)
 
 
 @settings(deadline=None, max_examples=60)

@@ -1,76 +1,14 @@
 from __future__ import annotations
 
 import math
-import multiprocessing
 import sys
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
+from attention_oracle import BOUND, check_ran, inputs, normal, oracle, tile_of
 
-from pytest_qeattention.attention import backend, flash_attention
-from pytest_qeattention.attention.arguments import FloatArray
-
-BOUND = 2e-5
-RUNNABLE = ["numpy"] + [
-    entry["name"]
-    for entry in (backend._load_core()[0].variants() if backend._load_core()[0] else [])
-    if not entry["missing"]
-]
-
-
-@pytest.fixture(params=RUNNABLE)
-def variant(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """Force one implementation for a test; afterwards the choice is open again."""
-    if request.param == "numpy":
-        monkeypatch.setenv("QE_BACKEND", "numpy")
-    else:
-        monkeypatch.setenv("QE_BACKEND", "native")
-        monkeypatch.setenv("QE_ISA", request.param)
-    backend.active.cache_clear()
-    yield request.param
-    backend.active.cache_clear()
-
-
-def tile_of(variant: str) -> int:
-    core, _ = backend._load_core()
-    if variant == "numpy":
-        return 8
-    return int(next(entry["tile_queries"] for entry in core.variants() if entry["name"] == variant))
-
-
-def check_ran(variant: str) -> None:
-    """Prove which code served the last call: the kernel names itself."""
-    if variant != "numpy":
-        assert backend._load_core()[0].last_variant() == variant
-
-
-def oracle(
-    q: Any, k: Any, v: Any, *, mask: Any = None, causal: bool = False, scale: float | None = None
-) -> tuple[Any, Any]:
-    q, k, v = (np.asarray(x, dtype=np.float64) for x in (q, k, v))
-    scores = q @ np.swapaxes(k, -1, -2) * (1 / math.sqrt(q.shape[-1]) if scale is None else scale)
-    if mask is not None:
-        scores = np.where(mask, scores, -np.inf) if mask.dtype == bool else scores + mask
-    if causal:
-        scores = np.where(np.tri(scores.shape[-2], scores.shape[-1], dtype=bool), scores, -np.inf)
-    top = scores.max(axis=-1, keepdims=True)
-    top = np.where(np.isneginf(top), 0, top)
-    weights = np.exp(scores - top)
-    total = weights.sum(axis=-1, keepdims=True)
-    empty = total == 0
-    total[empty] = 1
-    lse = np.where(empty, -np.inf, top + np.log(total))[..., 0]
-    return np.where(empty, 0, weights @ v / total), lse
-
-
-def normal(*shape: int, seed: int = 0) -> FloatArray:
-    return np.random.default_rng([seed, *shape]).standard_normal(shape).astype(np.float32)
-
-
-def inputs(n_q: int, n_k: int, d: int, d_v: int) -> tuple[FloatArray, FloatArray, FloatArray]:
-    return normal(n_q, d, seed=1), normal(n_k, d, seed=2), normal(n_k, d_v, seed=3)
+from pytest_qeattention.attention import flash_attention
 
 
 @pytest.mark.parametrize("offset", [-1, 0, 1])
@@ -227,16 +165,6 @@ def test_subnormals_survive(variant: str) -> None:
     assert sys.float_info.min / 2 > 0
 
 
-@pytest.mark.parametrize("causal", [False, True])
-def test_thread_count_changes_no_bit(variant: str, causal: bool) -> None:
-    q, k, v = normal(2, 3, 130, 24), normal(2, 3, 190, 24), normal(2, 3, 190, 24)
-    one = flash_attention(q, k, v, causal=causal, num_threads=1, return_lse=True)
-    for threads in (2, 3, 8):
-        many = flash_attention(q, k, v, causal=causal, num_threads=threads, return_lse=True)
-        np.testing.assert_array_equal(one[0].view(np.uint32), many[0].view(np.uint32))
-        np.testing.assert_array_equal(one[1].view(np.uint32), many[1].view(np.uint32))
-
-
 def test_strided_input_gives_the_same_as_its_copy(variant: str) -> None:
     q, k, v = (
         normal(8, 2, 30)[::2].swapaxes(0, 2),
@@ -268,26 +196,6 @@ def test_partial_results_merge_by_their_log_sum_exp(variant: str) -> None:
     np.testing.assert_allclose(first * share + second * (1 - share), whole, rtol=0, atol=BOUND)
 
 
-def attend_in_child(queue: Any) -> None:
-    q, k, v = inputs(200, 200, 32, 32)
-    queue.put(flash_attention(q, k, v, num_threads=2).tobytes())
-
-
-@pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="no fork on this platform")
-@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
-def test_forked_child_computes_after_the_parent_used_threads(variant: str) -> None:
-    q, k, v = inputs(200, 200, 32, 32)
-    expected = flash_attention(q, k, v, num_threads=2)
-    context = multiprocessing.get_context("fork")
-    queue = context.Queue()
-    child = context.Process(target=attend_in_child, args=(queue,))
-    child.start()
-    answer = queue.get(timeout=60)
-    child.join(timeout=60)
-    assert child.exitcode == 0
-    assert answer == expected.tobytes()
-
-
 OK = np.ones((3, 4), dtype=np.float32)
 
 
@@ -304,6 +212,10 @@ OK = np.ones((3, 4), dtype=np.float32)
         (OK.astype(np.float16), TypeError, "dtype float16, expected float32"),
         (OK.astype(np.int32), TypeError, "dtype int32, expected float32"),
         (OK.astype(object), TypeError, "dtype object, expected float32"),
+        (OK.astype("datetime64[s]"), TypeError, r"dtype datetime64\[s\], expected float32"),
+        (OK.astype("timedelta64[s]"), TypeError, r"dtype timedelta64\[s\], expected float32"),
+        (OK.astype("U4"), TypeError, "dtype <U4, expected float32"),
+        (np.zeros((3, 4), "f4,i4"), TypeError, "expected float32"),
         (OK.astype(np.dtype(np.float32).newbyteorder()), TypeError, "expected float32"),
         (np.ma.masked_array(OK), TypeError, "masked array"),
         (np.float32(1), ValueError, r"shape \(\)"),
@@ -335,7 +247,10 @@ def test_wrong_arrays_are_named(variant: str, name: str, value: object, error: t
         ({"scale": True}, TypeError, "scale must be a number"),
         ({"scale": math.nan}, ValueError, "scale is nan"),
         ({"scale": 1e300}, ValueError, "scale is 1e"),
-        ({"precision": "bfloat16"}, ValueError, "precision is 'bfloat16', available: 'float32'"),
+        ({"precision": "float16"}, ValueError, "precision is 'float16', available: 'float32', 'bfloat16'"),
+        ({"precision": "BFLOAT16"}, ValueError, "precision is 'BFLOAT16', available: 'float32', 'bfloat16'"),
+        ({"precision": None}, ValueError, "precision is None, available: 'float32', 'bfloat16'"),
+        ({"precision": np.array("float32")}, ValueError, "precision is array.*, available: 'float32', 'bfloat16'"),
         ({"precision": 32}, ValueError, "precision is 32"),
         ({"causal": 1}, TypeError, "causal must be True or False, not int"),
         ({"return_lse": None}, TypeError, "return_lse must be True or False"),
@@ -343,6 +258,11 @@ def test_wrong_arrays_are_named(variant: str, name: str, value: object, error: t
         ({"num_threads": -3}, ValueError, "num_threads is -3"),
         ({"num_threads": True}, TypeError, "num_threads must be an integer, not bool"),
         ({"num_threads": 1.5}, TypeError, "num_threads must be an integer, not float"),
+        ({"query_chunk": 0}, ValueError, "query_chunk is 0, expected at least 1"),
+        ({"query_chunk": True}, TypeError, "query_chunk must be an integer, not bool"),
+        ({"query_chunk": 8.0}, TypeError, "query_chunk must be an integer, not float"),
+        ({"key_chunk": -5}, ValueError, "key_chunk is -5, expected at least 1"),
+        ({"key_chunk": "all"}, TypeError, "key_chunk must be an integer, not str"),
     ],
 )
 def test_wrong_arguments_are_named(variant: str, change: dict[str, Any], error: type[Exception], words: str) -> None:

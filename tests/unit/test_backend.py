@@ -118,49 +118,87 @@ def test_a_variant_that_cannot_run_is_refused_and_the_others_are_listed() -> Non
         assert f"BackendError: QE_ISA={name} cannot be served" in answer.stderr
 
 
+def call_core(variant: str = "scalar", **change: Any) -> tuple[int, int]:
+    """Call the core's attention as no caller should: without any check before it."""
+    import numpy as np
+
+    one = np.ones((1, 2, 2), np.float32)
+    values = {
+        "q": one, "k": one, "v": one, "mask": None, "causal": False, "scale": 1.0, "bfloat16": False,
+        "num_threads": 1, "query_chunk": 0, "key_chunk": 0, "cu_q": None, "cu_k": None,
+        "out": one.copy(), "lse": np.ones((1, 2), np.float32), **change,
+    }  # fmt: skip
+    answer: tuple[int, int] = CORE.flash_attention(variant, **values)
+    return answer
+
+
 @needs_core
 def test_core_refuses_a_variant_by_name_before_running_it() -> None:
     import numpy as np
 
-    x, of = np.ones((1, 2, 2), np.float32), np.zeros(1, np.int64)
-    lse = np.ones((1, 2), np.float32)
+    x = np.ones((2, 2), np.float32)
     for name in ["nonsense"] + [entry["name"] for entry in CORE.variants() if entry["missing"]]:
-        with pytest.raises(ValueError, match=f"variant '{name}' is not"):
-            CORE.flash_attention(name, x, of, x, of, x, of, None, None, of, False, 1.0, 1, x, lse)
+        for call in (
+            lambda name: call_core(name),
+            lambda name: CORE.attend_small(name, x, x, x, False, None, "float32"),
+            lambda name: CORE.topk_similarity(name, x, x, 1, x.copy(), np.ones((2, 2), np.int64)),
+            lambda name: CORE.few_queries(name),
+            lambda name: CORE.fma_peak(name, 1, False, 0.001),
+        ):
+            with pytest.raises(ValueError, match=f"variant '{name}' is not"):
+                call(name)
 
 
 @needs_core
 def test_core_checks_shapes_even_when_called_directly() -> None:
     import numpy as np
 
-    one, of = np.ones((1, 2, 2), np.float32), np.zeros(1, np.int64)
-    out, lse = one.copy(), np.ones((1, 2), np.float32)
-
-    def call(**change: Any) -> None:
-        values = {
-            "q": one, "q_of": of, "k": one, "k_of": of, "v": one, "v_of": of, "allowed": None, "bias": None,
-            "mask_of": of, "num_threads": 1, "out": out, "lse": lse, **change,
-        }  # fmt: skip
-        CORE.flash_attention("scalar", causal=False, scale=1.0, **values)
-
-    call()
-    for change in (
-        {"q": np.ones((1, 3, 2), np.float32)},
-        {"k": np.ones((1, 2, 3), np.float32)},
-        {"v": np.ones((1, 3, 2), np.float32)},
-        {"lse": np.ones((1, 3), np.float32)},
-        {"q_of": np.ones(1, np.int64)},
-        {"k_of": np.full(1, -1)},
-        {"v_of": np.zeros(2, np.int64)},
-        {"bias": np.ones((1, 3, 2), np.float32)},
-        {"allowed": np.ones((1, 2, 2), np.uint8), "bias": one},
-        {"num_threads": 0},
-        {"q": one.astype(np.float64)},
+    one = np.ones((1, 2, 2), np.float32)
+    misplaced = np.frombuffer(bytes(17), np.uint8)[1:].view(np.float32).reshape(1, 2, 2)
+    read_only = one.copy()
+    read_only.flags.writeable = False
+    bounds = np.array([0, 2])
+    threads, scratch = call_core()
+    assert (threads, scratch > 0) == (1, True)
+    for change, words in (
+        ({"q": np.ones((1, 3, 2), np.float32)}, "do not fit"),
+        ({"k": np.ones((1, 2, 3), np.float32)}, "do not fit"),
+        ({"v": np.ones((1, 3, 2), np.float32)}, "do not fit"),
+        ({"v": np.ones((1, 2, 3), np.float32)}, "do not fit"),
+        ({"k": np.ones((3, 2, 2), np.float32)}, "leading dimensions of k"),
+        ({"v": np.ones((1, 1, 2, 2), np.float32)}, "v has more dimensions"),
+        ({"lse": np.ones((1, 3), np.float32)}, "lse does not fit"),
+        ({"lse": np.ones(2, np.float32)}, "lse and out do not fit"),
+        ({"lse": np.ones((1, 4), np.float32)[:, ::2]}, "lse does not fit or is not contiguous"),
+        ({"mask": np.ones((1, 3, 2), np.float32)}, "shape of the mask"),
+        ({"mask": np.ones((2, 2, 2), bool)}, "leading dimensions of mask"),
+        ({"mask": np.ones((1, 2, 2), np.uint8)}, "mask has another dtype"),
+        ({"mask": np.ones(2, bool)}, "mask has 1 dimensions"),
+        ({"num_threads": 0}, "num_threads is at least 1"),
+        ({"query_chunk": -1}, "chunks at least 0"),
+        ({"key_chunk": -1}, "chunks at least 0"),
+        ({"q": one.astype(np.float64)}, "q has another dtype"),
+        ({"k": one.astype(">f4" if sys.byteorder == "little" else "<f4")}, "k has another dtype"),
+        ({"q": one[0, 0]}, "q has 1 dimensions"),
+        ({"q": np.ones((1, 2, 4), np.float32)[..., ::2]}, "elements of a row of q are not adjacent"),
+        ({"out": np.ones((1, 2, 4), np.float32)[..., ::2]}, "elements of a row of out are not adjacent"),
+        ({"out": read_only}, "read-only"),
+        ({"lse": read_only[..., 0]}, "read-only"),
+        ({"q": misplaced}, "q is not aligned"),
+        ({"cu_q": bounds}, "go together"),
+        ({"cu_q": bounds, "cu_k": np.array([0, 1, 2])}, "different lengths"),
+        ({"cu_q": bounds, "cu_k": np.array([0, 3])}, "from 0 to the number of rows"),
+        ({"cu_q": np.array([1, 2]), "cu_k": bounds}, "from 0 to the number of rows"),
+        ({"cu_q": np.array([0, 2, 1, 2]), "cu_k": np.array([0, 0, 0, 2])}, "must ascend"),
+        ({"cu_q": np.array([0, -1, 2]), "cu_k": np.array([0, 0, 2])}, "must ascend"),
+        ({"cu_q": np.array([0]), "cu_k": np.array([0])}, "from 0 to the number of rows"),
+        ({"cu_q": np.array([], np.int64), "cu_k": np.array([], np.int64)}, "from 0 to the number of rows"),
     ):
-        with pytest.raises(ValueError, match=r"."):
-            call(**change)
-    with pytest.raises(TypeError):
-        call(q=None)
+        with pytest.raises(ValueError, match=words):
+            call_core(**change)
+    for name in ("q", "k", "v", "out", "lse"):
+        with pytest.raises(TypeError):
+            call_core(**{name: None})
     with pytest.raises(ValueError, match="do not fit"):
         CORE.topk_similarity("scalar", one[0], one[0], 1, np.ones((2, 3), np.float32), np.ones((2, 3), np.int64))
     numbers, one_column = np.array([0, 1]), np.zeros(1, np.uint32)
@@ -269,7 +307,7 @@ def test_core_of_another_interface_is_not_used(tmp_path: Path) -> None:
     shutil.copytree(PACKAGE, package, ignore=shutil.ignore_patterns("_core.*.so", "_core*.pyd", "__pycache__"))
     (package / "attention" / "_core.py").write_text("INTERFACE = 0\n")
     code = "from pytest_qeattention.attention import core_problem; print(core_problem())"
-    assert "interface 0, this package needs 1" in run_python(code, PYTHONPATH=str(tmp_path)).stdout
+    assert f"interface 0, this package needs {backend.INTERFACE}" in run_python(code, PYTHONPATH=str(tmp_path)).stdout
     (package / "attention" / "_core.py").write_text("raise ImportError('libgomp.so.1: cannot open')\n")
     assert "does not load: libgomp.so.1" in run_python(code, PYTHONPATH=str(tmp_path)).stdout
 
@@ -291,9 +329,10 @@ def test_stub_agrees_with_the_compiled_module() -> None:
     present = {
         name: list(inspect.signature(value).parameters)
         for name, value in vars(CORE).items()
-        if not name.startswith("_") and callable(value) and not inspect.isclass(value)
+        if not name.startswith("_") and getattr(value, "__module__", None) == CORE.__name__ and inspect.isroutine(value)
     }
     assert declared == present
     constants = {node.target.id for node in stub.body if isinstance(node, ast.AnnAssign)}  # type: ignore[union-attr]
-    assert constants == {"INTERFACE"}
+    assert constants == {"INTERFACE", "FLOAT32"}
+    assert CORE.FLOAT32 == "float32"
     assert CORE.INTERFACE == backend.INTERFACE

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -8,25 +7,6 @@ import pytest
 
 from pytest_qeattention.attention import backend, csr_pair_dots, topk_similarity
 from pytest_qeattention.attention.arguments import FloatArray
-
-RUNNABLE = ["numpy"] + [
-    entry["name"]
-    for entry in (backend._load_core()[0].variants() if backend._load_core()[0] else [])
-    if not entry["missing"]
-]
-
-
-@pytest.fixture(params=RUNNABLE)
-def variant(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """Force one implementation for a test; afterwards the choice is open again."""
-    if request.param == "numpy":
-        monkeypatch.setenv("QE_BACKEND", "numpy")
-    else:
-        monkeypatch.setenv("QE_BACKEND", "native")
-        monkeypatch.setenv("QE_ISA", request.param)
-    backend.active.cache_clear()
-    yield request.param
-    backend.active.cache_clear()
 
 
 def whole_numbers(*shape: int, seed: int = 0) -> FloatArray:
@@ -118,15 +98,44 @@ def test_products_that_overflow_keep_the_order_whole(variant: str) -> None:
     assert np.isneginf(scores[indices == 3]).all()
 
 
-def test_thread_count_changes_no_bit(variant: str) -> None:
-    rng = np.random.default_rng(3)
-    queries = rng.standard_normal((300, 33)).astype(np.float32)
-    keys = rng.standard_normal((700, 33)).astype(np.float32)
-    one = topk_similarity(queries, keys, 9, num_threads=1)
-    for threads in (2, 3, 8):
-        many = topk_similarity(queries, keys, 9, num_threads=threads)
-        np.testing.assert_array_equal(one[0].view(np.uint32), many[0].view(np.uint32))
-        np.testing.assert_array_equal(one[1], many[1])
+@pytest.mark.parametrize(
+    ("m", "n", "k"), [(1, 5000, 10), (2, 9001, 300), (20, 5000, 7), (1, 4096, 4096), (3, 4097, 4000)]
+)
+def test_keys_of_few_queries_in_ranges(variant: str, m: int, n: int, k: int) -> None:
+    queries, keys = whole_numbers(m, 5, seed=1), whole_numbers(n, 5, seed=2)
+    for threads in (1, 2):
+        scores, indices = topk_similarity(queries, keys, k, num_threads=threads)
+        expected_scores, expected_indices = expected_order(queries, keys, k)
+        np.testing.assert_array_equal(indices, expected_indices)
+        np.testing.assert_array_equal(scores, expected_scores)
+
+
+@pytest.mark.parametrize("m", [1, 3, 40])
+@pytest.mark.parametrize("n", [9, 5003])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_numbers_that_have_no_place_in_an_order_are_found_anywhere(variant: str, m: int, n: int, value: float) -> None:
+    for row in (0, n // 2, n - 1):
+        queries, keys = whole_numbers(m, 19, seed=1), whole_numbers(n, 19, seed=2)
+        # Zero times infinity is NaN: no product hides it.
+        queries[:] = 0
+        keys[row, 17] = value
+        with pytest.raises(ValueError, match=f"^keys holds NaN or infinity, first in row {row};"):
+            topk_similarity(queries, keys, 2)
+        with pytest.raises(ValueError, match=f"^queries holds NaN or infinity, first in row {m - 1};"):
+            topk_similarity(np.concatenate([queries[:-1], keys[row : row + 1]]), queries[:1].repeat(n, axis=0), 2)
+
+
+@pytest.mark.parametrize("m", [1, 3, 40])
+@pytest.mark.parametrize("n", [9, 5003])
+def test_products_of_finite_numbers_that_overflow_raise_nothing(variant: str, m: int, n: int) -> None:
+    queries, keys = np.full((m, 2), 1e30, np.float32), np.full((n, 2), 1, np.float32)
+    keys[n // 2], keys[1], keys[5] = 1e30, -1e30, [1e30, -1e30]
+    scores, indices = topk_similarity(queries, keys, n)
+    assert not np.isnan(scores).any()
+    np.testing.assert_array_equal(np.sort(indices, axis=1), np.tile(np.arange(n), (m, 1)))
+    assert (indices[:, 0] == n // 2).all() or (indices[:, :2] == [min(5, n // 2), max(5, n // 2)]).all()
+    assert np.isposinf(scores[:, 0]).all()
+    assert (np.isneginf(scores[:, -1])).all()
 
 
 def test_strided_input_gives_the_same_as_its_copy(variant: str) -> None:
