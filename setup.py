@@ -19,6 +19,7 @@ import re
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -146,9 +147,12 @@ class BuildCore(build_ext):
         """Compile every kernel once per variant; a compiler without a variant's flags loses that variant."""
         recorded = self.record["variants"] = {}
         built = []
+        # Each variant is a compiler of its own to wait for; the order of the record is that of the table all the same.
+        with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
+            running = {name: pool.submit(self._compile_variant, name, flags) for name, flags in variants().items()}
         for name, flags in variants().items():
             try:
-                objects = self._compile_variant(name, flags)
+                objects = running[name].result()
             except Exception as error:
                 if name == "scalar":
                     raise

@@ -103,8 +103,8 @@ cdef int longest_first(const void *left, const void *right) noexcept nogil:
 cdef ptrdiff_t key_block(const qe_variant *variant, ptrdiff_t n_k) noexcept:
     """Keys whose scores are held at once: they and one cache line of each value fill 5/8 of the first-level cache.
 
-    On Zen 3 (32 KiB) that is 128 keys; 48, 64 and 96 are 2, 1 and 0.5 % slower, 160 is no faster. Of what is left over no
-    short block is made: all are about equal.
+    On Zen 3 (32 KiB) that is 128 keys; 48, 64 and 96 are 2, 1 and 0.5 % slower, 160 is no faster. All blocks are
+    about equal, so that none is short.
     """
     cdef ptrdiff_t cache = CACHE_1 if CACHE_1 > 0 else 32 * 1024
     cdef ptrdiff_t block = max(32, cache * 5 // 8 // (4 * variant.tile_queries + 64) // 8 * 8)
@@ -421,6 +421,8 @@ def attend_small(str variant not None, object q, object k, object v, object caus
     cdef Operand operands[5]
     cdef const Py_buffer *view
     cdef const Py_buffer *like = &operands[0].view
+    cdef const Py_buffer *keys = &operands[1].view
+    cdef const Py_buffer *values = &operands[2].view
     cdef qe_attention_task task, here
     cdef ptrdiff_t n_q, entries = 1, entry, floats
     cdef int i, x, last
@@ -493,8 +495,8 @@ def attend_small(str variant not None, object q, object k, object v, object caus
             for entry in range(entries):
                 here = task
                 here.q = <const float *>(<const char *>like.buf + entry_offset(like, like, entry))
-                here.k = <const float *>(<const char *>operands[1].view.buf + entry_offset(&operands[1].view, like, entry))
-                here.v = <const float *>(<const char *>operands[2].view.buf + entry_offset(&operands[2].view, like, entry))
+                here.k = <const float *>(<const char *>keys.buf + entry_offset(keys, like, entry))
+                here.v = <const float *>(<const char *>values.buf + entry_offset(values, like, entry))
                 here.out = <float *>operands[3].view.buf + entry * n_q * task.d_v
                 here.lse = <float *>operands[4].view.buf + entry * n_q
                 ran_last = chosen.attention(&here)

@@ -113,8 +113,8 @@ QE_INLINE int v_any(vi mask) { return mask != 0; }
 
 #endif
 
-/* The nearest whole number, for |x| < 2^22, and p times 2 to that power, for p from 1/2 to 2 and powers from -127, which
-   gives 0, or something below 2^-126. NaN stays NaN in either. */
+/* The nearest whole number, for |x| < 2^22, and p times 2 to that power, for p from 1/2 to 2 and powers from -127,
+   which gives 0, or something below 2^-126. NaN stays NaN in either. */
 #if QE_LANES == 16 && defined(__AVX512F__)
 QE_INLINE vf v_round(vf x) { return (vf)_mm512_roundscale_ps((__m512)x, 8); }
 QE_INLINE vf v_times_power(vf p, vf n) { return (vf)_mm512_scalef_ps((__m512)p, (__m512)n); }

@@ -48,10 +48,17 @@ ptrdiff_t QE_SYMBOL(qe_attention_scratch)(const qe_attention_task *task) {
     return task->few ? few_scratch(task) : layout(task).all;
 }
 
-/* The value, or zero where its weight is zero: of a word, or of each half. */
-QE_INLINE vf heard_value(vf weight, vf value) { return v_select(weight == v_set(0.0f), v_set(0.0f), value); }
+/* With 16 registers, GCC 12 spills a sum in the loop of two vectors unless it is unrolled (32,4,128,64 on Zen 3: 71 and
+   79 GFLOP/s); with 32 it does not, and unrolling doubles the time to compile. */
+#if QE_SUMS == 12
+#define QE_UNROLL_WEIGHTS QE_UNROLL_BY_4
+#else
+#define QE_UNROLL_WEIGHTS
+#endif
 
-QE_INLINE vf heard_pairs(vf weight, vf value) {
+/* The value, or zero where its weight is zero: of a word, or of each half. */
+QE_INLINE vf heard_value(vf weight, vf value, const int pairs) {
+    if (!pairs) return v_select(weight == v_set(0.0f), v_set(0.0f), value);
     const vu bits = v_bits(weight), low = (vu)((bits << 16) != 0) & 0xffffu, high = (vu)((bits >> 16) != 0) << 16;
     return v_float(v_bits(value) & (low | high));
 }
@@ -65,8 +72,7 @@ QE_INLINE void accumulate(
     vf sum[QE_SUMS];
     QE_UNROLL
     for (int i = 0; i < columns * vectors; ++i) sum[i] = v_set(0.0f);
-    /* Unrolled: GCC 12 spills a sum in the loop of two vectors otherwise (32 x 4 x 128 x 64 on Zen 3: 71 and 79 GFLOP/s). */
-    QE_UNROLL_BY_4
+    QE_UNROLL_WEIGHTS
     for (ptrdiff_t j = 0; j < words; ++j) {
         vf weight[QE_VECTORS];
         QE_UNROLL
@@ -81,7 +87,7 @@ QE_INLINE void accumulate(
             for (int x = 0; x < vectors; ++x) {
                 vf *to = &sum[c * vectors + x];
                 /* The value is silenced, not the product: so a finite one rounds as it does elsewhere. */
-                const vf heard = !careful ? value : pairs ? heard_pairs(weight[x], value) : heard_value(weight[x], value);
+                const vf heard = careful ? heard_value(weight[x], value, pairs) : value;
                 *to = multiply_add(*to, weight[x], heard, pairs);
             }
         }
@@ -107,22 +113,28 @@ QE_INLINE void accumulate_all(
         const ptrdiff_t here = words - first < QE_SUM ? words - first : QE_SUM;
         const float *w = weights + first * width, *values = v + first * step;
         ptrdiff_t c = 0;
+        if (careful) {
+            /* Rare: one column at a time for the sake of the compiler's time and the size of the code. */
+            for (; c < d_v; ++c) accumulate(out + c * width, w, values + c, step, here, decay, 1, vectors, 1, pairs);
+            decay = kept;
+            continue;
+        }
         for (; c + columns <= d_v; c += columns)
-            accumulate(out + c * width, w, values + c, step, here, decay, columns, vectors, careful, pairs);
+            accumulate(out + c * width, w, values + c, step, here, decay, columns, vectors, 0, pairs);
         /* What is left over goes in halves: a column alone would wait for each of its own multiply-adds. */
         if (columns > 8 && c + 8 <= d_v) {
-            accumulate(out + c * width, w, values + c, step, here, decay, 8, vectors, careful, pairs);
+            accumulate(out + c * width, w, values + c, step, here, decay, 8, vectors, 0, pairs);
             c += 8;
         }
         if (columns > 4 && c + 4 <= d_v) {
-            accumulate(out + c * width, w, values + c, step, here, decay, 4, vectors, careful, pairs);
+            accumulate(out + c * width, w, values + c, step, here, decay, 4, vectors, 0, pairs);
             c += 4;
         }
         if (columns > 2 && c + 2 <= d_v) {
-            accumulate(out + c * width, w, values + c, step, here, decay, 2, vectors, careful, pairs);
+            accumulate(out + c * width, w, values + c, step, here, decay, 2, vectors, 0, pairs);
             c += 2;
         }
-        for (; c < d_v; ++c) accumulate(out + c * width, w, values + c, step, here, decay, 1, vectors, careful, pairs);
+        for (; c < d_v; ++c) accumulate(out + c * width, w, values + c, step, here, decay, 1, vectors, 0, pairs);
         decay = kept;
     }
 }
@@ -428,10 +440,12 @@ QE_INLINE int attend_tiles(const qe_attention_task *task, const int careful, con
     return odd;
 }
 
-/* Apart, for a function that holds two of them spills in the loops of either (GCC 12; 32 x 4 x 128 x 64 on Zen 3: 71 and
-   82 GFLOP/s). */
+/* Apart, for a function that holds two of them spills in the loops of either (GCC 12; 32,4,128,64 on Zen 3: 71 and 82
+   GFLOP/s). */
 #define QE_ATTEND(name, careful, pairs)                                                                                \
-    static __attribute__((noinline)) int name(const qe_attention_task *task) { return attend_tiles(task, careful, pairs); }
+    static __attribute__((noinline)) int name(const qe_attention_task *task) {                                         \
+        return attend_tiles(task, careful, pairs);                                                                     \
+    }
 QE_ATTEND(attend_plain, 0, 0)
 QE_ATTEND(attend_carefully, 1, 0)
 #if QE_PAIRS

@@ -13,7 +13,9 @@ static int any_allowed(const qe_attention_task *task, ptrdiff_t row, ptrdiff_t r
     for (ptrdiff_t i = 0; i < different_rows; ++i) {
         const unsigned char *mask = task->allowed + (row + i) * task->mask_row + first * task->mask_column;
         if (task->mask_column == 1) {
-            if (memchr(mask, 1, (size_t)n)) return 1;
+            unsigned char any = 0;
+            for (ptrdiff_t j = 0; j < n; ++j) any |= mask[j];
+            if (any) return 1;
         } else {
             for (ptrdiff_t j = 0; j < different_keys; ++j)
                 if (mask[j * task->mask_column]) return 1;

@@ -7,9 +7,9 @@
 #define LOG2_E 1.44269504f
 #define LN_2 0.693147181f
 
-/* 2^x for x <= 0 (a little above is fine), -inf and NaN; 0 from -127 down, something below 2^-126 before that. x = n + f
-   with |f| <= 1/2 and 2^f = 1 + f P(f), P fitted by Lawson's iteration with coefficients rounded one after the other
-   (relative error of the polynomial 9.3e-8), summed in pairs (Estrin), which waits less than one after the other. */
+/* 2^x for x <= 0 (a little above is fine), -inf and NaN; 0 from -127 down, something below 2^-126 before that.
+   x = n + f with |f| <= 1/2 and 2^f = 1 + f P(f), P fitted by Lawson's iteration with coefficients rounded one after
+   the other (relative error of the polynomial 9.3e-8), summed in pairs (Estrin), which waits less. */
 QE_INLINE vf v_exp2(vf x) {
     x = v_max(v_set(-127.0f), x); /* NaN stays */
     const vf n = v_round(x), f = x - n, square = f * f;

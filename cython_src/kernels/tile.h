@@ -121,7 +121,9 @@ QE_INLINE void score_group(
 }
 
 /* Keys j, j + 1, ... of n; past the last one, the last again: computed, stored inside the block, never read. */
-QE_INLINE void rows_of_keys(const float **row, const float *k, ptrdiff_t step, ptrdiff_t j, ptrdiff_t n, const int keys) {
+QE_INLINE void rows_of_keys(
+    const float **row, const float *k, ptrdiff_t step, ptrdiff_t j, ptrdiff_t n, const int keys
+) {
     QE_UNROLL
     for (int g = 0; g < keys; ++g) row[g] = k + (j + g < n ? j + g : n - 1) * step;
 }

@@ -114,11 +114,13 @@ static shape draw_shape(void) {
         /* Half of them with a corner of which tasks of some rows skip whole blocks, and others do not. */
         if (draw(2)) from_row = s.cut, to_key = 1 + draw(s.n_k);
         const double share = draw(2) ? uniform() : 1;
+        /* A view of other bytes as bool holds other ones for true. */
+        const int true_byte = draw(4) ? 1 : 2 + (int)draw(254);
         for (ptrdiff_t i = 0; i < s.rows; ++i)
             for (ptrdiff_t j = 0; j < s.n_k; ++j) {
                 const int allowed = uniform() < share && !(i >= from_row && j < to_key);
                 if (s.mask == BOOL_MASK)
-                    *(unsigned char *)at(s.masks, i, j) = (unsigned char)allowed;
+                    *(unsigned char *)at(s.masks, i, j) = (unsigned char)(allowed ? true_byte : 0);
                 else
                     *(float *)at(s.masks, i, j) = allowed ? normal() : -INFINITY;
             }
