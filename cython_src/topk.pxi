@@ -83,7 +83,7 @@ def topk_similarity(
     plan.task_rows = m
     tasks = plan.ranges
     if plan.ranges == 1:
-        plan.task_rows = rows_per_task(m, 1, num_threads, plan.variant.tile_queries)
+        plan.task_rows = rows_per_task(m, 1, num_threads, plan.variant.lanes)
         tasks = (m + plan.task_rows - 1) // plan.task_rows
     threads = limit_threads(num_threads, tasks)
     plan.task.rows = min(m, plan.task_rows)

@@ -117,7 +117,10 @@ QE_INLINE int v_any(vi mask) { return mask != 0; }
    which gives 0, or something below 2^-126. NaN stays NaN in either. */
 #if QE_LANES == 16 && defined(__AVX512F__)
 QE_INLINE vf v_round(vf x) { return (vf)_mm512_roundscale_ps((__m512)x, 8); }
-QE_INLINE vf v_times_power(vf p, vf n) { return (vf)_mm512_scalef_ps((__m512)p, (__m512)n); }
+/* Not by the instruction that scales: it gives 2^-127 where a weight of zero is wanted. */
+QE_INLINE vf v_times_power(vf p, vf n) {
+    return v_float(v_bits(p) + ((vu)_mm512_cvtps_epi32((__m512)n) << 23));
+}
 #elif QE_LANES == 8 && defined(__AVX2__)
 QE_INLINE vf v_round(vf x) { return (vf)_mm256_round_ps((__m256)x, 8); }
 QE_INLINE vf v_times_power(vf p, vf n) {

@@ -16,9 +16,9 @@
 #include "softmax.h"
 #include "tile.h"
 
-/* Values whose rows lie a multiple of 128 floats apart are copied. The rows of a column would fall into so few sets of
-   the first-level cache that they displace each other, and of the second-level one where the pages lie unluckily
-   (1,1,1024,512 on Zen 3: 92 or 48 GFLOP/s as they are, 91 copied; 1,1,1024,1024: 82 and 90). */
+/* Values whose rows lie whole pages (1024 floats) apart are copied: those of a column would all fall into one set of
+   the first-level cache and displace each other (1,1,1024,1024 on Zen 3: 82 GFLOP/s as they are, 90 copied; steps of 512
+   and 768 floats gain nothing). */
 #define QE_COLLIDING 1024
 
 /* A row of the copy: an odd number of cache lines, so that a column of it falls into all sets. */
@@ -40,7 +40,8 @@ QE_INLINE qe_layout layout(const qe_attention_task *task) {
     at.scores = (at.single ? 1 : tiling(task->rows).tiles) * at.tile_step;
     at.keys = at.scores + (block + QE_SUMS) * QE_TILE;
     at.values = at.keys + (task->bfloat16 ? block * task->d : 0);
-    at.all = at.values + (block + 1) * copied_step(task->d_v);
+    const int copied = task->bfloat16 || (tiling(task->rows).tiles > 1 && task->v_step % QE_COLLIDING == 0);
+    at.all = at.values + (copied ? (block + 1) * copied_step(task->d_v) : 0);
     return at;
 }
 
@@ -48,8 +49,8 @@ ptrdiff_t QE_SYMBOL(qe_attention_scratch)(const qe_attention_task *task) {
     return task->few ? few_scratch(task) : layout(task).all;
 }
 
-/* With 16 registers, GCC 12 spills a sum in the loop of two vectors unless it is unrolled (32,4,128,64 on Zen 3: 71 and
-   79 GFLOP/s); with 32 it does not, and unrolling doubles the time to compile. */
+/* With 16 registers, GCC 12 spills a sum in the loop of two vectors unless it is unrolled (a tenth of the
+   speed of 32,4,128,64 on Zen 3); with 32 it does not, and unrolling doubles the time to compile. */
 #if QE_SUMS == 12
 #define QE_UNROLL_WEIGHTS QE_UNROLL_BY_4
 #else
@@ -259,11 +260,12 @@ QE_INLINE void attend_block(
     for (int x = 0; x < vectors; ++x) now[x] = v_set(-INFINITY);
     tile_scores(scores, tile, block.keys, block.key_step, n, words, now, vectors, pairs);
     if (task->allowed || task->bias || visible < n) {
-        if (visible < n) mask_future(scores, visible, n, vectors);
         if (task->allowed || task->bias) {
             mask_scores(task, scores, tile_row, rows, first, n, factor, vectors);
             factor = v_set(1.0f);
         }
+        /* Last: an addend of a key in the future may be NaN. */
+        if (visible < n) mask_future(scores, visible, n, vectors);
         for (int x = 0; x < vectors; ++x) {
             now[x] = v_set(-INFINITY);
             for (ptrdiff_t j = 0; j < n; ++j) now[x] = v_max(v_load(scores + j * width + x * QE_LANES), now[x]);
@@ -440,8 +442,8 @@ QE_INLINE int attend_tiles(const qe_attention_task *task, const int careful, con
     return odd;
 }
 
-/* Apart, for a function that holds two of them spills in the loops of either (GCC 12; 32,4,128,64 on Zen 3: 71 and 82
-   GFLOP/s). */
+/* Apart, for a function that holds two of them spills in the loops of either (GCC 12; 32,4,128,64 on Zen 3: 71 GFLOP/s
+   in one function, 82 apart). */
 #define QE_ATTEND(name, careful, pairs)                                                                                \
     static __attribute__((noinline)) int name(const qe_attention_task *task) {                                         \
         return attend_tiles(task, careful, pairs);                                                                     \

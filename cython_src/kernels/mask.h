@@ -24,9 +24,12 @@ static int any_allowed(const qe_attention_task *task, ptrdiff_t row, ptrdiff_t r
     return 0;
 }
 
-/* In powers of two. What would overflow stays the lowest number, which, unlike -inf, excludes nothing; NaN stays. */
+/* In powers of two. What would overflow stays the lowest or highest number, which, unlike infinity, excludes nothing
+   and is no NaN; infinity and NaN stay. */
 QE_INLINE vf scaled_bias(vf bias) {
-    return v_select(bias == v_set(-INFINITY), bias, v_max(v_set(-FLT_MAX), bias * v_set(LOG2_E)));
+    const vf low = v_max(v_set(-FLT_MAX), bias * v_set(LOG2_E));
+    const vf scaled = v_select(low > v_set(FLT_MAX), v_set(FLT_MAX), low);
+    return v_select((bias == v_set(-INFINITY)) | (bias == v_set(INFINITY)), bias, scaled);
 }
 
 /* A row's masks of QE_LANES keys from `key` on, of which n are left, as addends of the scores. */

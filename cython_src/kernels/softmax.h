@@ -19,8 +19,10 @@ QE_INLINE vf v_exp2(vf x) {
     return v_times_power((high * square + middle) * square + low, n);
 }
 
-/* What exponents are taken relative to: the maximum, or 0 where nothing was seen. */
-QE_INLINE vf finite_base(vf most) { return v_select(most == v_set(-INFINITY), v_set(0.0f), most); }
+/* What exponents are taken relative to: the maximum, 0 where nothing was seen, NaN where scores overflow. */
+QE_INLINE vf finite_base(vf most) {
+    return v_select(most == v_set(-INFINITY), v_set(0.0f), most + (most - most));
+}
 
 /* Keys of which a sum of its own is taken: added one by one to a large sum, small weights would be rounded away. */
 #define QE_SUM 128

@@ -10,7 +10,6 @@ One tile loop has two epilogues: online softmax (`flash_attention`) and online t
     baseline.py     attention in plain NumPy, which a workload's speed-up is measured against
     flash.py        attention: validation, broadcasting, dispatch
     functional.py   the other public functions: top-k, sparse pairs, common subsequences
-    baseline.py     attention as fast as plain NumPy has it, for measuring against
     arguments.py    validation; every error names the argument, what it was and what was expected
     backend.py      which implementation runs, and why
     reference.py    NumPy: fallback and oracle

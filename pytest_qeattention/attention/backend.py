@@ -79,7 +79,7 @@ def _load_core() -> tuple[Any, str | None]:
 
 
 INTERFACE = 2
-"""Number of the calling convention between functional.py and _core; both sides carry it."""
+"""Number of the calling convention between flash.py, functional.py and _core; both sides carry it."""
 
 
 @functools.cache

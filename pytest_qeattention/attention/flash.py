@@ -25,7 +25,8 @@ class Attended(NamedTuple):
     threads: int
     """Threads that worked."""
     scratch_bytes: int
-    """Memory beside arguments and results, of all threads together; with NumPy that of the scores and weights held."""
+    """Working memory beside arguments and results, of all threads together, but for the list of tasks (some 200 bytes
+    each); with NumPy that of the scores and weights held."""
     variant: str
     """Kernel variant that ran, or "numpy"."""
 

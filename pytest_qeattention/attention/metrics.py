@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 QUANTILE_SAMPLES = 4096
-"""Durations kept per workload: the 95th percentile of so many is off by less than one percentile (three sigma)."""
+"""Durations kept per workload: the 95th percentile of so many is off by about one percentile at most (three sigma)."""
 
 
 class AttentionEvent(NamedTuple):

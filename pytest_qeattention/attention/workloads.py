@@ -28,7 +28,7 @@ class BlockPreset(NamedTuple):
 
 BLOCK_PRESETS: Mapping[int, BlockPreset] = MappingProxyType(
     {
-        128: BlockPreset(128, 96),
+        128: BlockPreset(128, 128),
         256: BlockPreset(144, 96),
         512: BlockPreset(192, 96),
         1024: BlockPreset(192, 96),
@@ -39,7 +39,7 @@ BLOCK_PRESETS: Mapping[int, BlockPreset] = MappingProxyType(
 """Chunks by sequence length, for little memory: what ``"auto"`` chooses from.
 
 Of those tried, the least scratch memory within 1.5 % of the fastest, measured with heads of width 64 in float32 on one
-thread of a Zen 3 (32 KiB and 512 KiB of cache): 113 to 137 KiB a thread, where None took 113 to 235 KiB. The presets
+thread of a Zen 3 (32 KiB and 512 KiB of cache): 27 to 145 KiB a thread, where None took 27 to 227 KiB. The presets
 published for these workloads hold the scores of all keys at once, which took up to 2.1 MiB and 13 % longer than None.
 """
 
@@ -187,8 +187,8 @@ WORKLOADS: Mapping[str, AttentionConfig] = MappingProxyType(
 Heads, shapes and targets are those published for these workloads, with one exception: 12 heads were published for
 defect-matching, which do not divide its published width of 512, so it has 8. The published chunks (queries / keys, in
 the order above: 512/512, 1024/1024, 256/256, 256/512, 128/128) are not the defaults: at the published shapes a Zen 3
-took 0 to 9 % less time and 10 to 74 % less scratch memory with chunks chosen by its caches. The targets are promises
-of those who published them and were never measured by them; `QEAttention.metrics` says whether this machine keeps them.
+took 0 to 9 % less time with chunks chosen by its caches. The targets are promises of those who published them and were
+never measured by them; `QEAttention.metrics` says whether this machine keeps them.
 """
 
 

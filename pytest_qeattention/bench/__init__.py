@@ -11,6 +11,9 @@ None.
     cases.py          what is measured: shapes, inputs, operations
     peers.py, blas.py the other implementations, each in its best light
     gate.py           right or wrong, against float64
+    measure.py        one case -> one row
+    child.py          peak memory of a process of its own
+    stress_case.py    a random call and its check
     timing.py         turns, warm-up, repeats
     intervals.py      quantiles and bootstrap intervals
     machine.py        what it ran on

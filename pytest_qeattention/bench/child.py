@@ -53,7 +53,10 @@ def run_child(task: Mapping[str, Any]) -> dict[str, Any]:
     if done.returncode != 0:
         last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
         raise ChildFailed(f"the child process ended with {done.returncode}: {last}")
-    answer: dict[str, Any] = json.loads(done.stdout)
+    try:
+        answer: dict[str, Any] = json.loads(done.stdout)
+    except ValueError as error:
+        raise ChildFailed(f"the child process answered {done.stdout[:80]!r}, which is no JSON") from error
     return answer
 
 
@@ -67,10 +70,8 @@ def _measured(task: Mapping[str, Any]) -> dict[str, Any]:
 
     side = _side(task)
     gc.collect()
-    machine.reset_peak()
-    base = machine.current_bytes()
-    if base is None:
-        base = machine.peak_bytes()
+    # Where the peak cannot start anew, that of loading the libraries may hide the call's: then it is not known.
+    base = machine.current_bytes() if machine.reset_peak() else None
     kept = side.call()
     peak = machine.peak_bytes()
     answer = {

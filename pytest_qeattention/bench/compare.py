@@ -24,7 +24,7 @@ CLOCK_BOUND_INTENSITY = 8.0
 """Operations per byte from which on a case runs at the pace of the multiply-add units, so that the peak is a measure of
 what the clock of a run was worth. Below it memory or the cost of a call sets the pace."""
 
-_MACHINE = ("cpu", "architecture", "processors")
+_MACHINE = ("cpu", "architecture", "processors", "caches_bytes")
 
 Row = Mapping[str, Any]
 

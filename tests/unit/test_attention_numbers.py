@@ -174,3 +174,29 @@ def test_infinite_scores_in_one_range_of_split_keys(variant: str, n_q: int) -> N
     out, lse = flash_attention(q, k, v, return_lse=True)
     assert np.isnan(out).all()
     assert np.isnan(lse).all()
+
+
+@pytest.mark.parametrize("n_q", ROWS)
+@pytest.mark.parametrize("odd", [np.nan, np.inf])
+def test_an_addend_of_a_future_key_is_not_looked_at(variant: str, n_q: int, odd: float) -> None:
+    q, k, v = inputs(n_q, 70, 8, 8)
+    future = np.arange(70) > np.arange(n_q)[:, None]
+    mask = np.where(future, np.float32(odd), np.float32(0.25))
+    out = flash_attention(q, k, v, mask=mask, causal=True)
+    np.testing.assert_array_equal(out, flash_attention(q, k, v, mask=np.full_like(mask, 0.25), causal=True))
+
+
+@pytest.mark.parametrize("n_q", ROWS)
+def test_a_very_high_addend_decides(variant: str, n_q: int) -> None:
+    q, k, v = inputs(n_q, 40, 8, 8)
+    mask = np.zeros((n_q, 40), np.float32)
+    mask[:, 3] = 3e38
+    np.testing.assert_array_equal(flash_attention(q, k, v, mask=mask), np.broadcast_to(v[..., 3:4, :], (n_q, 8)))
+
+
+@pytest.mark.parametrize("n_q", ROWS)
+def test_scores_that_overflow_are_never_taken_for_masked(variant: str, n_q: int) -> None:
+    # 2.5e38 is a float32 number, but not in powers of two.
+    q, k = np.full((n_q, 1), 1e19, np.float32), np.array([[2.5e19], [1e19]], np.float32)
+    out, lse = flash_attention(q, k, np.eye(2, dtype=np.float32), scale=1.0, return_lse=True)
+    assert (np.isnan(out).all() and not np.isneginf(lse).any()) or np.array_equal(out, np.tile([1.0, 0.0], (n_q, 1)))

@@ -90,7 +90,6 @@ def test_threads_that_worked_are_told(kernel: str) -> None:
     told = [attend(q, k, v, num_threads=threads) for threads in (1, 2)]
     assert told[0].threads == 1
     assert told[1].threads in (1, 2)
-    assert told[1].scratch_bytes == told[1].threads * told[0].scratch_bytes or told[1].threads > 1
     assert {one.variant for one in told} == {kernel}
 
 

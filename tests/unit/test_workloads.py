@@ -431,3 +431,14 @@ def test_baseline_is_right(monkeypatch: pytest.MonkeyPatch, causal: bool, kind: 
     baseline.run()
     expected = functional.flash_attention(q, k, v, mask=mask, causal=causal, scale=0.3)
     np.testing.assert_allclose(baseline.out.reshape(expected.shape), expected, rtol=0, atol=BOUND)
+
+
+@pytest.mark.parametrize("length", BLOCK_PRESETS)
+def test_presets_take_no_more_memory_than_the_chunks_chosen_for_speed(length: int) -> None:
+    if backend.active().core is None:
+        pytest.skip("NumPy has no chunks")
+    x = np.zeros((2, length, 64), dtype=np.float32)
+    preset = BLOCK_PRESETS[length]
+    chosen = functional.attend(x, x, x, num_threads=1)
+    little = functional.attend(x, x, x, num_threads=1, query_chunk=preset.query_chunk, key_chunk=preset.key_chunk)
+    assert little.scratch_bytes <= chosen.scratch_bytes
