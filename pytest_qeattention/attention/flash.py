@@ -105,7 +105,8 @@ def flash_attention(
     *cu_seqlens_k*, or the same ones where it is not given. *causal* counts within each sequence.
 
     *query_chunk* is the number of queries in a task and *key_chunk* the number of keys whose scores are held at
-    once; larger ones take more scratch memory. None chooses by threads and by the cache sizes found.
+    once; larger ones take more scratch memory, except that tiles share theirs where one block holds all keys. None
+    chooses by threads and by the cache sizes found; without the compiled core chunks have no effect.
 
     A row that may see no key is zeros with a log-sum-exp of -inf. NaN in a row's query, or in a key or value that
     it attends to, gives NaN; an excluded key adds nothing, whatever it holds.
