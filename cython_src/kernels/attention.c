@@ -67,7 +67,7 @@ QE_INLINE vf heard_value(vf weight, vf value, const int pairs) {
 /* out[c][lane] = out[c][lane] * decay[lane] + sum_j weights[j][lane] * v[j][c] for `columns` columns from v on. */
 QE_INLINE void accumulate(
     float *restrict out, const float *restrict weights, const float *restrict v, ptrdiff_t step, ptrdiff_t words,
-    const vf *decay, const int columns, const int vectors, const int careful, const int pairs
+    const vf *decay, const int columns, const int vectors, const int pairs
 ) {
     const ptrdiff_t width = vectors * QE_LANES;
     vf sum[QE_SUMS];
@@ -87,9 +87,7 @@ QE_INLINE void accumulate(
             QE_UNROLL
             for (int x = 0; x < vectors; ++x) {
                 vf *to = &sum[c * vectors + x];
-                /* The value is silenced, not the product: so a finite one rounds as it does elsewhere. */
-                const vf heard = careful ? heard_value(weight[x], value, pairs) : value;
-                *to = multiply_add(*to, weight[x], heard, pairs);
+                *to = multiply_add(*to, weight[x], value, pairs);
             }
         }
     }
@@ -105,7 +103,7 @@ QE_INLINE void accumulate(
 
 QE_INLINE void accumulate_all(
     float *out, const float *weights, const float *v, ptrdiff_t step, ptrdiff_t words, ptrdiff_t d_v, const vf *decay,
-    const int vectors, const int careful, const int pairs
+    const int vectors, const int pairs
 ) {
     const int columns = QE_GROUP(vectors);
     const ptrdiff_t width = vectors * QE_LANES;
@@ -114,38 +112,47 @@ QE_INLINE void accumulate_all(
         const ptrdiff_t here = words - first < QE_SUM ? words - first : QE_SUM;
         const float *w = weights + first * width, *values = v + first * step;
         ptrdiff_t c = 0;
-        if (careful) {
-            /* Rare: one column at a time for the sake of the compiler's time and the size of the code. */
-            for (; c < d_v; ++c) accumulate(out + c * width, w, values + c, step, here, decay, 1, vectors, 1, pairs);
-            decay = kept;
-            continue;
-        }
         for (; c + columns <= d_v; c += columns)
-            accumulate(out + c * width, w, values + c, step, here, decay, columns, vectors, 0, pairs);
+            accumulate(out + c * width, w, values + c, step, here, decay, columns, vectors, pairs);
         /* What is left over goes in halves: a column alone would wait for each of its own multiply-adds. */
         if (columns > 8 && c + 8 <= d_v) {
-            accumulate(out + c * width, w, values + c, step, here, decay, 8, vectors, 0, pairs);
+            accumulate(out + c * width, w, values + c, step, here, decay, 8, vectors, pairs);
             c += 8;
         }
         if (columns > 4 && c + 4 <= d_v) {
-            accumulate(out + c * width, w, values + c, step, here, decay, 4, vectors, 0, pairs);
+            accumulate(out + c * width, w, values + c, step, here, decay, 4, vectors, pairs);
             c += 4;
         }
         if (columns > 2 && c + 2 <= d_v) {
-            accumulate(out + c * width, w, values + c, step, here, decay, 2, vectors, 0, pairs);
+            accumulate(out + c * width, w, values + c, step, here, decay, 2, vectors, pairs);
             c += 2;
         }
-        for (; c < d_v; ++c) accumulate(out + c * width, w, values + c, step, here, decay, 1, vectors, 0, pairs);
+        for (; c < d_v; ++c) accumulate(out + c * width, w, values + c, step, here, decay, 1, vectors, pairs);
         decay = kept;
     }
 }
 
-/* Clear the sums that a decay of zero is to silence: one may be NaN or infinite. */
-QE_INLINE void clear_decayed(float *out, ptrdiff_t d_v, const vf *decay, const int vectors) {
+/* The same where a value may be NaN or infinite: a weight of zero silences it, and a decay of zero the sum before. The
+   value is silenced, not the product, so that finite ones round as they do there. Rare, so short and not fast. */
+static __attribute__((noinline)) void accumulate_carefully(
+    float *out, const float *weights, const float *v, ptrdiff_t step, ptrdiff_t words, ptrdiff_t d_v, const vf *decay,
+    int vectors, int pairs
+) {
+    const ptrdiff_t width = vectors * QE_LANES;
     for (ptrdiff_t c = 0; c < d_v; ++c)
         for (int x = 0; x < vectors; ++x) {
-            float *place = out + (c * vectors + x) * QE_LANES;
-            v_store(place, v_select(decay[x] == v_set(0.0f), v_set(0.0f), v_load(place)));
+            float *place = out + c * width + x * QE_LANES;
+            vf all = v_select(decay[x] == v_set(0.0f), v_set(0.0f), v_load(place)) * decay[x];
+            for (ptrdiff_t first = 0; first < words; first += QE_SUM) {
+                const ptrdiff_t end = words - first < QE_SUM ? words : first + QE_SUM;
+                vf sum = v_set(0.0f);
+                for (ptrdiff_t j = first; j < end; ++j) {
+                    const vf weight = v_load(weights + j * width + x * QE_LANES), value = v_set(v[j * step + c]);
+                    sum = multiply_add(sum, weight, heard_value(weight, value, pairs), pairs);
+                }
+                all += sum;
+            }
+            v_store(place, all);
         }
 }
 
@@ -249,7 +256,7 @@ QE_INLINE void pair_weights(float *weights, ptrdiff_t n, const int vectors) {
 /* One block of n keys from key `first` on, for one tile of which `rows` lanes hold a query. */
 QE_INLINE void attend_block(
     const qe_attention_task *task, float *tile, float *scores, qe_block block, ptrdiff_t tile_row, ptrdiff_t rows,
-    ptrdiff_t first, ptrdiff_t n, const int vectors, const int careful, const int pairs
+    ptrdiff_t first, ptrdiff_t n, const int vectors, int careful, const int pairs
 ) {
     const ptrdiff_t width = vectors * QE_LANES, d_v = task->d_v, words = pairs ? (task->d + 1) / 2 : task->d;
     float *out = tile + task->d * QE_TILE, *top = out + d_v * QE_TILE, *total = top + QE_TILE;
@@ -283,12 +290,14 @@ QE_INLINE void attend_block(
         v_store(top + x * QE_LANES, most);
         v_store(total + x * QE_LANES, v_load(total + x * QE_LANES) * decay[x] + sum);
     }
-    if (careful) clear_decayed(out, d_v, decay, vectors);
     if (pairs) {
         pair_weights(scores, n, vectors);
         n /= 2;
     }
-    accumulate_all(out, scores, block.values, block.value_step, n, d_v, decay, vectors, careful, pairs);
+    if (careful)
+        accumulate_carefully(out, scores, block.values, block.value_step, n, d_v, decay, vectors, pairs);
+    else
+        accumulate_all(out, scores, block.values, block.value_step, n, d_v, decay, vectors, pairs);
 }
 
 QE_INLINE void start_tile(
@@ -402,7 +411,7 @@ QE_INLINE int finish(const qe_attention_task *task, qe_tile tile) {
 
 /* Run a task; tell whether a result is NaN or infinite. A weight of zero must silence such a value, which IEEE's zero
    times NaN does not: then the task runs again, `careful`. Finite results are the same either way. */
-QE_INLINE int attend_tiles(const qe_attention_task *task, const int careful, const int pairs) {
+QE_INLINE int attend_tiles(const qe_attention_task *task, int careful, const int pairs) {
     const qe_layout at = layout(task);
     const qe_tiling cut = tiling(task->rows);
     float *scores = task->scratch + at.scores;
@@ -442,17 +451,16 @@ QE_INLINE int attend_tiles(const qe_attention_task *task, const int careful, con
     return odd;
 }
 
-/* Apart, for a function that holds two of them spills in the loops of either (GCC 12; 32,4,128,64 on Zen 3: 71 GFLOP/s
-   in one function, 82 apart). */
-#define QE_ATTEND(name, careful, pairs)                                                                                \
-    static __attribute__((noinline)) int name(const qe_attention_task *task) {                                         \
-        return attend_tiles(task, careful, pairs);                                                                     \
-    }
-QE_ATTEND(attend_plain, 0, 0)
-QE_ATTEND(attend_carefully, 1, 0)
+/* Apart, for a function that holds both spills in the loops of either (GCC 12; 32,4,128,64 on Zen 3: 71 GFLOP/s in one
+   function, 82 apart). */
+static __attribute__((noinline)) int attend_words(const qe_attention_task *task, int careful) {
+    return attend_tiles(task, careful, 0);
+}
+
 #if QE_PAIRS
-QE_ATTEND(attend_pairs, 0, 1)
-QE_ATTEND(attend_pairs_carefully, 1, 1)
+static __attribute__((noinline)) int attend_pairs(const qe_attention_task *task, int careful) {
+    return attend_tiles(task, careful, 1);
+}
 #endif
 
 const char *QE_SYMBOL(qe_attention)(const qe_attention_task *task) {
@@ -460,10 +468,10 @@ const char *QE_SYMBOL(qe_attention)(const qe_attention_task *task) {
         attend_few(task);
 #if QE_PAIRS
     } else if (task->bfloat16) {
-        if (attend_pairs(task)) attend_pairs_carefully(task);
+        if (attend_pairs(task, 0)) attend_pairs(task, 1);
 #endif
-    } else if (attend_plain(task)) {
-        attend_carefully(task);
+    } else if (attend_words(task, 0)) {
+        attend_words(task, 1);
     }
     return QE_TEXT(QE_VARIANT);
 }
