@@ -142,7 +142,7 @@ static __attribute__((noinline)) void accumulate_carefully(
     for (ptrdiff_t c = 0; c < d_v; ++c)
         for (int x = 0; x < vectors; ++x) {
             float *place = out + c * width + x * QE_LANES;
-            vf all = v_select(decay[x] == v_set(0.0f), v_set(0.0f), v_load(place)) * decay[x];
+            vf all = v_select(decay[x] == v_set(0.0f), v_set(0.0f), v_load(place)), kept = decay[x];
             for (ptrdiff_t first = 0; first < words; first += QE_SUM) {
                 const ptrdiff_t end = words - first < QE_SUM ? words : first + QE_SUM;
                 vf sum = v_set(0.0f);
@@ -150,7 +150,8 @@ static __attribute__((noinline)) void accumulate_carefully(
                     const vf weight = v_load(weights + j * width + x * QE_LANES), value = v_set(v[j * step + c]);
                     sum = multiply_add(sum, weight, heard_value(weight, value, pairs), pairs);
                 }
-                all += sum;
+                all = all * kept + sum;
+                kept = v_set(1.0f);
             }
             v_store(place, all);
         }
