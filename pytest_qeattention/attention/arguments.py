@@ -92,11 +92,11 @@ def sequence_bounds(
 
 def _bounds(name: str, value: object, count: int, noun: str) -> IndexArray:
     expected = f"an integer array (sequences + 1,) rising from 0 to {noun} = {count}"
-    array = as_array(name, value, expected)
-    if array.dtype.kind not in "iu":
-        raise TypeError(f"{name} has dtype {array.dtype}, expected {expected}")
+    array = as_array(name, np.asarray(value) if isinstance(value, (list, tuple)) else value, expected)
     if array.ndim != 1 or len(array) < 2:
         raise ValueError(f"{name} has shape {array.shape}, expected {expected}")
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"{name} has dtype {array.dtype}, expected {expected}")
     bounds = np.ascontiguousarray(array, dtype=np.int64)
     if bounds[0] != 0 or bounds[-1] != count or (bounds[1:] < bounds[:-1]).any():
         raise ValueError(f"{name} does not rise from 0 to {noun} = {count}, so it bounds no sequences; {expected}")

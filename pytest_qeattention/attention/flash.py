@@ -100,7 +100,7 @@ def flash_attention(
     and sums stay float32. On standard normal input the result is within 3e-2 of the exact one. Processors with
     AVX512-BF16 multiply pairs of bfloat16 in one instruction; elsewhere it is emulated and no faster than float32.
 
-    *cu_seqlens* packs sequences of different lengths without padding: int (sequences + 1,), rising from 0 to n_q;
+    *cu_seqlens* packs sequences of different lengths without padding: integers (sequences + 1,), rising from 0 to n_q;
     rows cu_seqlens[s] up to cu_seqlens[s + 1] attend to the keys of their own sequence only, whose bounds are
     *cu_seqlens_k*, or the same ones where it is not given. *causal* counts within each sequence.
 

@@ -70,7 +70,7 @@ def find_peers(asked: Sequence[str] | None) -> list[PeerState]:
                 usable = [name for name in PEERS if _load(name).is_usable]
                 raise BenchUsage(
                     f"--peers names {state.name}, which cannot be compared with: {state.reason}; "
-                    f"available here: {', '.join(usable)}; all of them: pip install 'pytest-qeattention[bench]'"
+                    f"available here: {', '.join(usable)}; all of them, in the checkout: pip install '.[bench]'"
                 )
     return states
 

@@ -217,7 +217,7 @@ def _stress_table(row: Row) -> Table:
     for name in ("operation", "precision", "mask", "threads"):
         body.append([name, ", ".join(f"{value} {count}" for value, count in row[f"by_{name}"].items())])
     for what, worst in row["worst"].items():
-        body.append([f"worst error, {what}", f"{worst['error']:.2g} (seed {worst['seed']})"])
+        body.append([f"worst error, {what}", f"{worst['error']:.2g} of what is allowed (seed {worst['seed']})"])
     grown = "-" if resident["grown_bytes"] is None else f"{resident['grown_bytes'] / 1e6:.0f} MB"
     body.append(["growth, second to last quarter", grown])
     body.append(["mismatch", "none" if row["mismatch"] is None else f"seed {row['mismatch']['seed']}"])
@@ -236,7 +236,11 @@ def _verdict_table(rows: Sequence[Row]) -> Table:
         for row in rows
         for one in row.get("verdicts", ())
     ]
-    return Table("verdicts", ["measured at", "claim", "measured", "target", "verdict"], body)
+    return Table(
+        "verdicts: median latency, low end of the speed-up's interval",
+        ["measured at", "claim", "measured", "target", "verdict"],
+        body,
+    )
 
 
 def _overall_table(verdicts: Sequence[Row]) -> Table:
@@ -268,7 +272,7 @@ def _comparison_table(comparison: Row) -> Table:
 def _notes(bench: Row) -> Iterator[str]:
     for name, state in bench["peers"].items():
         if not state["usable"]:
-            yield f"{name} was not compared with: {state['reason']} (pip install 'pytest-qeattention[bench]')"
+            yield f"{name} was not compared with: {state['reason']} (in the checkout: pip install '.[bench]')"
     for row in bench["rows"]:
         for result in row.get("results", ()):
             if result["reason"]:

@@ -72,7 +72,7 @@ def test_a_report_says_what_it_ran_on() -> None:
     assert lines[0] == "qeattention 0.1.0 bench comprehensive, 2026-01-02T03:04:05+00:00"
     assert lines[1] == "Some Processor, 2 threads on 2 processors, avx2 core, l1d 32 KiB, l2 1 MiB"
     assert lines[2] == "Python 3.12.1, numpy 2.4.6"
-    assert lines[-1].startswith("faiss was not compared with: faiss-cpu is not installed (pip install")
+    assert lines[-1].startswith("faiss was not compared with: faiss-cpu is not installed (in the checkout: pip install")
 
 
 def test_a_table_of_times() -> None:

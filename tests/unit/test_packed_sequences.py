@@ -116,7 +116,9 @@ def test_scratch_memory_does_not_grow_with_the_number_of_sequences(kernel: str) 
 @pytest.mark.parametrize(
     ("change", "error", "words"),
     [
-        ({"cu_seqlens": [0, 6]}, TypeError, "cu_seqlens must be an integer array"),
+        ({"cu_seqlens": "06"}, TypeError, "cu_seqlens must be an integer array"),
+        ({"cu_seqlens": [0.0, 6.0]}, TypeError, "cu_seqlens has dtype float64"),
+        ({"cu_seqlens": []}, ValueError, "cu_seqlens has shape"),
         ({"cu_seqlens": 6}, TypeError, "cu_seqlens must be an integer array"),
         ({"cu_seqlens": np.array([0.0, 6.0])}, TypeError, "cu_seqlens has dtype float64"),
         ({"cu_seqlens": np.array([False, True])}, TypeError, "cu_seqlens has dtype bool"),
@@ -148,3 +150,11 @@ def test_scratch_memory_does_not_grow_with_the_number_of_sequences(kernel: str) 
 def test_wrong_bounds_are_named(variant: str, change: dict[str, Any], error: type[Exception], words: str) -> None:
     with pytest.raises(error, match=words):
         flash_attention(**{"q": OK, "k": OK, "v": OK, **change})
+
+
+def test_bounds_may_be_a_list(variant: str) -> None:
+    q = normal(2, 6, 8)
+    bounds = [0, 2, 6]
+    np.testing.assert_array_equal(
+        flash_attention(q, q, q, cu_seqlens=bounds), flash_attention(q, q, q, cu_seqlens=np.array(bounds))
+    )
