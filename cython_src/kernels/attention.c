@@ -21,6 +21,11 @@
    and 768 floats gain nothing). */
 #define QE_COLLIDING 1024
 
+/* One tile reads each value once: nothing to gain from a copy. */
+QE_INLINE int copies_values(const qe_attention_task *task) {
+    return task->rows > QE_TILE && task->v_step % QE_COLLIDING == 0;
+}
+
 /* A row of the copy: an odd number of cache lines, so that a column of it falls into all sets. */
 QE_INLINE ptrdiff_t copied_step(ptrdiff_t d_v) { return (((d_v + 15) / 16) | 1) * 16; }
 
@@ -40,8 +45,7 @@ QE_INLINE qe_layout layout(const qe_attention_task *task) {
     at.scores = (at.single ? 1 : tiling(task->rows).tiles) * at.tile_step;
     at.keys = at.scores + (block + QE_SUMS) * QE_TILE;
     at.values = at.keys + (task->bfloat16 ? block * task->d : 0);
-    const int copied = task->bfloat16 || (tiling(task->rows).tiles > 1 && task->v_step % QE_COLLIDING == 0);
-    at.all = at.values + (copied ? (block + 1) * copied_step(task->d_v) : 0);
+    at.all = at.values + (task->bfloat16 || copies_values(task) ? (block + 1) * copied_step(task->d_v) : 0);
     return at;
 }
 
@@ -222,7 +226,7 @@ static void pair_values(float *to, ptrdiff_t to_step, const float *from, ptrdiff
 }
 
 QE_INLINE qe_block take_block(
-    const qe_attention_task *task, qe_layout at, ptrdiff_t first, ptrdiff_t n, int shared, const int pairs
+    const qe_attention_task *task, qe_layout at, ptrdiff_t first, ptrdiff_t n, const int pairs
 ) {
     const float *k = task->k + first * task->k_step, *v = task->v + first * task->v_step;
     float *keys = task->scratch + at.keys, *values = task->scratch + at.values;
@@ -236,7 +240,7 @@ QE_INLINE qe_block take_block(
         round_rows(keys, d, k, task->k_step, n, d);
         round_rows(values, step, v, task->v_step, n, d_v);
         block = (qe_block){keys, values, d, step};
-    } else if (shared && task->v_step % QE_COLLIDING == 0) {
+    } else if (copies_values(task)) {
         copy_rows(values, step, v, task->v_step, n, d_v);
         block.values = values, block.value_step = step;
     }
@@ -431,7 +435,7 @@ QE_INLINE int attend_tiles(const qe_attention_task *task, int careful, const int
             const ptrdiff_t n = visible < held ? visible : held;
             if (at.single) start(task, tile, pairs);
             if (n > 0 && (!task->allowed || any_allowed(task, tile.start, tile.rows, first, n))) {
-                if (!taken) block = take_block(task, at, first, held, cut.tiles > 1, pairs);
+                if (!taken) block = take_block(task, at, first, held, pairs);
                 taken = 1;
                 switch (tile.vectors) {
                 case 1:
