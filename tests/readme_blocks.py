@@ -2,7 +2,7 @@
 
     python tests/readme_blocks.py
 
-in an environment where the package is installed writes into the README what its commands answer now, and the quality
+in an environment where the package is installed writes into the README what its commands answer now, and the tables
 that benchmarks/results holds.
 """
 
@@ -20,10 +20,31 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
-QUALITY = ROOT / "benchmarks" / "results" / "similar_quality.md"
+RESULTS = ROOT / "benchmarks" / "results"
+QUALITY = RESULTS / "similar_quality.md"
+SPEED = RESULTS / "bench_comprehensive.md"
+MEMORY = RESULTS / "bench_memory.md"
 EXAMPLES = ("quickstart", "custom_workload")
 ANY_LINES = "..."
-QUALITY_BLOCK = re.compile(r"(?<=-->\n)[^\n]*(?:\n(?!<!--)[^\n]*)*(?=\n<!-- end of quality -->)")
+
+
+def published_block(name: str) -> re.Pattern[str]:
+    """Return what finds the text between the marks of a table that is copied from benchmarks/results."""
+    return re.compile(rf"(?<=-->\n)[^\n]*(?:\n(?!<!--)[^\n]*)*(?=\n<!-- end of {name} -->)")
+
+
+def first_table(text: str) -> str:
+    """Return the first table of a Markdown document."""
+    table = re.search(r"^\|.*(?:\n\|.*)*", text, re.MULTILINE)
+    if table is None:
+        raise ValueError("there is no table to show in the README")
+    return table.group()
+
+
+def published(name: str) -> str | None:
+    """Return the table that the README shows between the marks of *name*; None where there are no results."""
+    source = {"quality": QUALITY, "speed": SPEED, "memory": MEMORY}[name]
+    return first_table(source.read_text(encoding="utf-8")) if source.is_file() else None
 
 
 def blocks(text: str, language: str) -> list[str]:
@@ -124,7 +145,7 @@ def copy_repository(target: Path) -> Path:
 
 
 def updated(text: str, tree: Path) -> str:
-    """Return the README's *text* with what its commands answer in *tree*, and the quality that was measured."""
+    """Return the README's *text* with what its commands answer in *tree*, and what was measured."""
     for block in blocks(text, "console"):
         lines = []
         for command, shown in sessions(block):
@@ -133,9 +154,12 @@ def updated(text: str, tree: Path) -> str:
                 raise SystemExit(f"$ {command}\n{done.stdout}{done.stderr}")
             lines += [f"$ {command}", *renewed(shown, done.stdout.splitlines())]
         text = text.replace(f"```console\n{block}```", "```console\n" + "\n".join(lines) + "\n```")
-    if QUALITY.is_file():
-        measured = QUALITY.read_text(encoding="utf-8").strip()
-        text = QUALITY_BLOCK.sub(lambda _: measured, text)
+    for name in ("quality", "speed", "memory"):
+        measured = published(name)
+        if measured is not None:
+            shown = published_block(name).search(text)
+            if shown is not None:
+                text = text[: shown.start()] + measured + text[shown.end() :]
     return text
 
 

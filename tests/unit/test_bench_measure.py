@@ -186,7 +186,7 @@ def test_a_peer_that_is_not_installed_is_left_out_unless_it_is_named(monkeypatch
     assert states["numpy"].is_usable
     assert states["numpy"].version == np.__version__
     assert states["faiss"].as_dict() == {"usable": False, "version": None, "reason": "faiss-cpu is not installed"}
-    with pytest.raises(BenchUsage, match="torch is not installed; available here: numpy; all of them: pip install"):
+    with pytest.raises(BenchUsage, match="torch is not installed; available here: numpy; all of them, in the"):
         find_peers(["numpy", "torch"])
 
 
