@@ -277,4 +277,3 @@ def test_the_size_of_the_quality_measurement_is_that_of_the_results() -> None:
     measured = json.loads(QUALITY.with_suffix(".json").read_text(encoding="utf-8"))
 
     assert f"Measured on {measured['tests']:,} tests of {measured['projects']} open-source projects" in TEXT
-
