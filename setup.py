@@ -1,8 +1,9 @@
 """Build the compiled core: kernels once per instruction set, everything else for the baseline processor.
 
 Each file of cython_src/kernels/ is compiled once per variant, under a symbol suffix of its own, and the
-objects are linked into the one extension module, whose own code asks the processor before it runs a
-variant. So a wrong processor is a message, never an illegal instruction.
+objects are linked into the core, whose own code asks the processor before it runs a variant. So a wrong
+processor is a message, never an illegal instruction. The walk over syntax trees is a second module, for the
+baseline processor alone: it reads Python objects, and numpy is not loaded with it.
 
 Environment:
     QE_MARCH           portable: no native variant; else what native is compiled for (default: native)
@@ -27,6 +28,7 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 CORE = "pytest_qeattention.attention._core"
+DESCRIBE = "pytest_qeattention.similarity._describe"
 KERNELS = ["attention.c", "topk.c", "peak.c", "variant.c"]
 # fast-math is out: it would flush subnormals in the whole process and break NaN and infinity. No errno and no
 # traps change no result; contraction lets a*b+c be one rounding.
@@ -110,6 +112,9 @@ class BuildCore(build_ext):
         self._write_record()
 
     def _leave_out(self) -> None:
+        # What was built before a failure, now or by another build in this place, would be half an installation.
+        for extension in self.extensions:
+            Path(self.get_ext_fullpath(extension.name)).unlink(missing_ok=True)
         self.extensions: list[Extension] = []
 
     def _write_record(self) -> None:
@@ -126,22 +131,29 @@ class BuildCore(build_ext):
         return [*super().get_outputs(), str(record)]
 
     def build_extension(self, ext: Extension) -> None:
-        from Cython.Build import cythonize
-
         if self.compiler.compiler_type == "msvc":
             raise RuntimeError("the kernels need GCC or Clang (vector extensions)")
+        if ext.name == DESCRIBE:
+            ext.sources = self._cythonized(ext)
+            ext.extra_compile_args += ["-std=gnu11"]
+            super().build_extension(ext)
+            return
         openmp, why = self._probe_openmp()
         self.record["openmp"] = {"built": bool(openmp), "reason": why}
         self.record["compiler"] = self._compiler_version()
         built = self._compile_kernels(ext)
-        cythonized = cythonize(
-            [ext], build_dir=str(Path(self.build_temp, "cython")), include_path=["cython_src"], quiet=True
-        )[0]
-        ext.sources = cythonized.sources
+        ext.sources = self._cythonized(ext)
         ext.define_macros += [(f"QE_HAVE_{name.upper()}", "1") for name in built]
         ext.extra_compile_args += ["-std=gnu11", *openmp]
         ext.extra_link_args += openmp
         super().build_extension(ext)
+
+    def _cythonized(self, ext: Extension) -> list[str]:
+        from Cython.Build import cythonize
+
+        place = str(Path(self.build_temp, "cython"))
+        sources: list[str] = cythonize([ext], build_dir=place, include_path=["cython_src"], quiet=True)[0].sources
+        return sources
 
     def _compile_kernels(self, ext: Extension) -> list[str]:
         """Compile every kernel once per variant; a compiler without a variant's flags loses that variant."""
@@ -218,7 +230,12 @@ setup(
             sources=["cython_src/_core.pyx", "cython_src/cpu.c", "cython_src/sparse.c", "cython_src/sequence.c"],
             include_dirs=["cython_src/include"],
             depends=[str(path) for path in sorted(Path("cython_src").rglob("*.[chp]*"))],
-        )
+        ),
+        Extension(
+            DESCRIBE,
+            sources=["cython_src/_describe.pyx"],
+            depends=[str(path) for path in sorted(Path("cython_src").glob("describe_*.pxi"))],
+        ),
     ],
     cmdclass={"build_ext": BuildCore},
 )

@@ -1,11 +1,13 @@
-"""Draw the plots of README.md from the committed reports of ``qeattention bench``.
+"""Draw the plots of README.md from the committed results.
 
     qeattention bench --json benchmarks/results/bench_comprehensive.json
     qeattention bench memory --json benchmarks/results/bench_memory.json
+    QE_GOLD=DIR python -m benchmarks.quality.similar --write
     python benchmarks/plots.py
 
 Writes speed.svg (throughput by shape and contender, under the peak measured beside it) and memory.svg (peak
-memory by sequence length) next to the reports. The same reports give the same files, byte for byte, with the same
+memory by sequence length), and quality.svg (whether scores of pairs are probabilities, and how much is found for how
+much is flagged), next to the reports. The same reports give the same files, byte for byte, with the same
 version of matplotlib. The background is transparent and the colours are of middle lightness, for light and dark pages.
 Needs matplotlib: ``pip install '.[bench]'``.
 """
@@ -164,14 +166,53 @@ def draw_memory(plt: Any, bench: dict[str, Any], path: Path) -> None:
     save(plt, figure, path)
 
 
+def read_quality(path: Path) -> dict[str, Any]:
+    """Return the curves of the quality that was measured; exit with a message for a file that has none."""
+    try:
+        curves: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["curves"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        sys.exit(f"{path} has no curves ({error!r}); write it with `python -m benchmarks.quality.similar --write`")
+    return curves
+
+
+def draw_quality(plt: Any, curves: dict[str, Any], path: Path) -> None:
+    """Draw the reliability of scores, and recall over flagged neighbours."""
+    figure, (reliability, groups) = plt.subplots(1, 2, figsize=(8.6, 3.6), layout="constrained")
+    bins = curves["reliability"]
+    scores, shares = [one["score"] for one in bins], [one["share"] for one in bins]
+    reliability.plot([0, 1], [0, 1], color=INK, linewidth=1, linestyle="--", label="a probability")
+    reliability.plot(scores, shares, marker="o", color=COLOURS["qeattention"], label="held-out projects")
+    for one in bins:
+        reliability.annotate(
+            f"{one['pairs']:,}", (one["score"], one["share"]), textcoords="offset points", xytext=(5, -9), fontsize=6
+        )
+    reliability.set_xlabel("score of a pair")
+    reliability.set_ylabel("share that was folded (number of pairs)")
+    reliability.set_title("Are scores probabilities?", fontsize=9)
+    for key, label in (("recall_macro", "each project alike"), ("recall_micro", "each test alike")):
+        points = [(one["flagged_micro"], one[key]) for one in curves["groups"]]
+        style = "-" if key == "recall_macro" else "--"
+        groups.plot(*zip(*points, strict=True), style, marker="o", color=COLOURS["qeattention"], label=label)
+    groups.set_xlabel("share of neighbours left alone that are flagged")
+    groups.set_ylabel("share of folded tests found")
+    groups.set_title("How much is found, by threshold", fontsize=9)
+    for panel in (reliability, groups):
+        panel.set_ylim(0, 1)
+        panel.grid()
+        panel.legend(fontsize=8)
+    save(plt, figure, path)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Draw both plots."""
+    """Draw all plots."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--comprehensive", type=Path, default=RESULTS / "bench_comprehensive.json", metavar="PATH")
     parser.add_argument("--memory", type=Path, default=RESULTS / "bench_memory.json", metavar="PATH")
+    parser.add_argument("--quality", type=Path, default=RESULTS / "similar_quality.json", metavar="PATH")
     parser.add_argument("--results", type=Path, default=RESULTS, metavar="DIR", help="where the plots go")
     options = parser.parse_args(arguments)
     speed, memory = read_bench(options.comprehensive), read_bench(options.memory)
+    curves = read_quality(options.quality)
     try:
         matplotlib: Any = importlib.import_module("matplotlib")
         matplotlib.use("svg")
@@ -182,6 +223,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with plt.rc_context(STYLE):
         draw_speed(plt, speed, options.results / "speed.svg")
         draw_memory(plt, memory, options.results / "memory.svg")
+        draw_quality(plt, curves, options.results / "quality.svg")
     return 0
 
 

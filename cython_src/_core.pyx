@@ -11,7 +11,7 @@ from cpython.buffer cimport (
     PyBUF_FORMAT, PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 )
 from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t, uintptr_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
 from libc.stddef cimport ptrdiff_t, size_t
 from libc.float cimport FLT_MAX
 from libc.math cimport sqrt
@@ -171,7 +171,7 @@ cdef extern from *:
     const int QE_FEATURES_LENGTH
     const qe_feature_name qe_feature_names[]
 
-INTERFACE = 2
+INTERFACE = 3
 FLOAT32 = dtype("float32")
 
 cdef const char *ran_last = NULL
@@ -322,6 +322,7 @@ def all_finite(const float[:, ::1] x not None):
 
 include "attention.pxi"
 include "topk.pxi"
+include "features.pxi"
 
 
 def csr_pair_dots(

@@ -1,7 +1,8 @@
 """The command line: ``qeattention``, or ``python -m pytest_qeattention``.
 
 The analyses of the plugin without a test run; nothing of the project is imported. Exit codes: 0 done, with or
-without findings; 1 the output could not be written, or a benchmark found a wrong result; 2 interrupted; 4 usage.
+without findings; 1 a gate failed, an output could not be written, or a benchmark found a wrong result; 2 interrupted;
+4 usage.
 
 PYTEST_DONT_REWRITE
 """
@@ -23,6 +24,8 @@ from pytest_qeattention.settings import MAX_NEIGHBORS, MAX_THREADS, parse_count
 if TYPE_CHECKING:
     from pytest_qeattention.report.lines import Line
     from pytest_qeattention.similarity.model import SimilarReport
+    from pytest_qeattention.similarity.policy import Policy
+    from pytest_qeattention.similarity.suite import Suite
     from pytest_qeattention.similarity.workload import Progress, Request
 
 EXIT_DONE = 0
@@ -81,6 +84,39 @@ def _parser() -> argparse.ArgumentParser:
     )
     similar.add_argument("paths", nargs="+", metavar="PATH", help="a file of tests, or a directory to search")
     similar.add_argument("--json", metavar="PATH", help="write the whole report as JSON; '-' for standard output")
+    similar.add_argument("--sarif", metavar="PATH", help="write the groups as SARIF 2.1.0; '-' for standard output")
+    similar.add_argument(
+        "--markdown", metavar="PATH", help="write a summary for a pull request; '-' for standard output"
+    )
+    similar.add_argument(
+        "--github", action="store_true", help="print the groups as annotations of a GitHub workflow as well"
+    )
+    similar.add_argument("--baseline", metavar="PATH", help="report only groups that this file has not accepted")
+    similar.add_argument(
+        "--baseline-update",
+        action="store_true",
+        help="have the baseline accept all groups (default: .qeattention/similar-baseline.jsonl in the rootdir)",
+    )
+    similar.add_argument(
+        "--fail-on",
+        metavar="KINDS",
+        help="end with exit code 1 when there are groups of these kinds: duplicate, parametrize, similar, new "
+        "(not in the baseline), separated by commas",
+    )
+    similar.add_argument(
+        "--verify",
+        action="store_true",
+        help="run the suggested parametrized tests and the tests they stand for in a copy of the project, and say "
+        "which of them do the same",
+    )
+    similar.add_argument(
+        "--write-patch",
+        metavar="FILE",
+        help="write the verified suggestions as a patch for 'git apply'; '-' for standard output; implies --verify",
+    )
+    similar.add_argument(
+        "--verify-timeout", metavar="SECONDS", help="longest time for one of the runs of --verify (default: 600)"
+    )
     similar.add_argument("--neighbors", metavar="COUNT", help="add the COUNT nearest tests of every test")
     similar.add_argument(
         "--rank",
@@ -129,9 +165,23 @@ def _similar(options: argparse.Namespace) -> int:
         raise _Usage("-k says how many tests --rank lists, and --rank is not given; give --rank=QUERY")
     if options.rank is not None and options.neighbors is not None:
         raise _Usage("--rank and --neighbors are two questions; ask one at a time")
+    if options.rank is not None:
+        for flag in ("sarif", "markdown", "github", "baseline", "baseline_update", "fail_on", "verify", "write_patch"):
+            if getattr(options, flag) not in (None, False):
+                raise _Usage(
+                    f"--{flag.replace('_', '-')} is about groups, and --rank finds none; leave one of them out"
+                )
     if "" in options.paths:
         raise _Usage("PATH is empty, so nothing was analysed; name a file or a directory ('.' for this one)")
-    _check_output(options.json)
+    written = {name: getattr(options, name.replace("-", "_")) for name in ("json", "sarif", "markdown", "write-patch")}
+    for flag, path in written.items():
+        _check_output(path, f"--{flag}")
+    if list(written.values()).count("-") + options.github > 1:
+        raise _Usage(
+            "--json, --sarif, --markdown, --write-patch and --github cannot share standard output; give files to all "
+            "but one"
+        )
+    seconds = _seconds(options)
     neighbors = _count("--neighbors", options.neighbors, 0, MAX_NEIGHBORS) or 0
     ranked = _count("-k", options.k, 1, _MAX_RANKED) or 10
     threads = _threads(options.threads)
@@ -139,41 +189,158 @@ def _similar(options: argparse.Namespace) -> int:
     from pytest_qeattention.report.terminal import Section, similar_lines
     from pytest_qeattention.similarity.workload import Request
 
+    cache_dir = _store(options.qe_store)
+    policy, fail_on = _policy(options, cache_dir)
     with _Display(sys.stderr) as display:
         request = Request(
             neighbors=neighbors,
             num_threads=threads,
-            cache_dir=_store(options.qe_store),
+            cache_dir=cache_dir,
             progress=display.progress,
         )
-        report = _analyse(options.paths, options.rank, ranked, request)
-    if options.json != "-":
+        report = _analyse(options.paths, options.rank, ranked, request, policy)
+        report, patch = _folded(options, report, policy.root, seconds, display.progress, cache_dir)
+    if "-" not in written.values():
         # A ranking is what was asked for: -q does not take it away.
         verbosity = options.verbosity if options.rank is None else max(options.verbosity, 0)
         more = "-v shows all, --json PATH writes all"
         sections = [Section(report)]
         _write_lines(similar_lines(sections, verbosity=verbosity, more=more))
     _tell_backend_problem()
+    code = _write_similar(options, report, fail_on)
+    return code if patch is None else max(code, _write_output(options.write_patch, patch))
+
+
+def _seconds(options: argparse.Namespace) -> float | None:
+    """Return the time limit of a verification; None without one."""
+    if options.verify_timeout is None:
+        return None
+    if not options.verify and options.write_patch is None:
+        raise _Usage("--verify-timeout is about --verify, which is not given; add it, or leave both out")
+    return _count("--verify-timeout", options.verify_timeout, 1, 86_400)
+
+
+def _folded(
+    options: argparse.Namespace,
+    report: SimilarReport,
+    rootdir: Path,
+    seconds: float | None,
+    progress: Progress | None,
+    cache_dir: Path | None,
+) -> tuple[SimilarReport, bytes | None]:
+    """Add the suggestions, and what running them shows; also return the patch that was asked for."""
+    if report.ranked is not None:
+        return report, None
+    from pytest_qeattention.similarity import advice
+
+    cwd = Path.cwd()
+    if not options.verify and options.write_patch is None:
+        return advice.with_suggestions(report, cwd, cache_dir, only=_seen(options, report)), None
+    from pytest_qeattention.similarity.fold import service
+    from pytest_qeattention.similarity.fold.verification import SECONDS, verify
+
+    suggested = service.with_suggestions(report, cwd)
+    verdicts = verify(suggested.folds, root=rootdir, base=cwd, seconds=seconds or SECONDS, progress=progress)
+    report = service.with_verdicts(suggested.report, verdicts)
+    if options.write_patch is None:
+        return report, None
+    patch, left_out = service.patch(suggested.folds, verdicts, cwd)
+    for line in left_out:
+        _write_error(f"qeattention: not in the patch: {line}")
+    return report, patch
+
+
+def _seen(options: argparse.Namespace, report: SimilarReport) -> frozenset[str] | None:
+    """Return the ids of the groups whose suggestion is counted or shown; None for all."""
+    from pytest_qeattention.report.terminal import shown_groups
+
+    if options.github or any(path is not None for path in (options.json, options.sarif, options.markdown)):
+        return None
+    return frozenset(group.id for group in shown_groups(report, options.verbosity))
+
+
+def _write_similar(options: argparse.Namespace, report: SimilarReport, fail_on: frozenset[str]) -> int:
+    from pytest_qeattention.outputs import Outputs, rendered
+    from pytest_qeattention.similarity.gate import failure
+
+    failing = failure(report.groups, fail_on)
+    verdict = None if failing is None else f"failed by --fail-on: {failing}"
+    codes = [EXIT_DONE if verdict is None else EXIT_FAILED]
+    if report.baseline is not None and report.baseline.error is not None:
+        _write_error(f"qeattention: error: {report.baseline.error}")
+        codes.append(EXIT_FAILED)
     if options.json is not None:
         from pytest_qeattention.information import backend_info
         from pytest_qeattention.report.document import document, dumps
 
-        return _write_output(options.json, dumps(document(backend=backend_info(), similar=report)))
-    return EXIT_DONE
+        codes.append(_write_output(options.json, dumps(document(backend=backend_info(), similar=report))))
+    outputs = Outputs(options.sarif, options.markdown, options.github)
+    for path, text in rendered(outputs, report, base=Path.cwd(), failure=verdict):
+        codes.append(_write_output(path, text))
+    if verdict is not None:
+        _write_error(f"qeattention: {verdict}")
+    return max(codes)
 
 
-def _analyse(paths: Sequence[str], query: str | None, ranked: int, request: Request) -> SimilarReport:
-    from pytest_qeattention.attention.backend import BackendError
-    from pytest_qeattention.similarity import discover, ranking, service
-    from pytest_qeattention.similarity.builtin import TestSimilarity
+def _policy(options: argparse.Namespace, store: Path | None) -> tuple[Policy, frozenset[str]]:
+    """Return what counts as a finding, and what fails the command."""
+    from pytest_qeattention.similarity import baseline as baselines
+    from pytest_qeattention.similarity import discover, policy
+    from pytest_qeattention.similarity.naming import display_path
+
+    cwd = Path.cwd()
+    has_baseline = options.baseline is not None or options.baseline_update
+    if options.baseline == "":
+        raise _Usage("--baseline is given no path; give --baseline PATH")
+    try:
+        fail_on: frozenset[str] = frozenset()
+        if options.fail_on is not None:
+            fail_on = policy.parse_fail_on("--fail-on", options.fail_on, has_baseline=has_baseline)
+        setup = discover.find_setup(options.paths, cwd=cwd)
+        thresholds = policy.parse_thresholds(setup.lines(policy.THRESHOLDS_KEY))
+        ignore = policy.parse_ignore(setup.lines(policy.IGNORE_KEY))
+        accepted = None
+        if has_baseline:
+            default = (store or setup.rootdir / baselines.DIRECTORY) / baselines.FILE_NAME
+            file = default if options.baseline is None else cwd / Path(options.baseline).expanduser()
+            accepted = baselines.read_baseline(
+                file, display_path(file, cwd), update=options.baseline_update, update_flag="--baseline-update"
+            )
+    except ValueError as error:
+        raise _Usage(str(error)) from error
+    return policy.Policy(setup.rootdir, cwd, thresholds, ignore, accepted, options.baseline_update), fail_on
+
+
+def _analyse(paths: Sequence[str], query: str | None, ranked: int, request: Request, policy: Policy) -> SimilarReport:
+    from pytest_qeattention.similarity import discover, service
 
     cwd = Path.cwd()
     try:
-        suite = service.suite_from_paths(paths, cwd=cwd, num_processes=request.num_threads, progress=request.progress)
+        # What analyses is loaded after this: a large suite is read meanwhile.
+        suite = service.suite_from_paths(
+            paths,
+            cwd=cwd,
+            is_ignored=policy.is_ignored if policy.ignore else None,
+            num_processes=request.num_threads,
+            progress=request.progress,
+            cache_dir=request.cache_dir,
+        )
+        return _answer(suite, query, ranked, request, policy)
+    except discover.UsageError as error:
+        raise _Usage(str(error)) from error
+
+
+def _answer(suite: Suite, query: str | None, ranked: int, request: Request, policy: Policy) -> SimilarReport:
+    from pytest_qeattention.attention.backend import BackendError
+    from pytest_qeattention.similarity import gate, ranking
+    from pytest_qeattention.similarity.builtin import TestSimilarity
+
+    try:
         if query is not None:
-            return ranking.rank(suite, query, ranked, cwd=cwd, num_threads=request.num_threads)
-        return TestSimilarity().analyse(suite, request)
-    except (discover.UsageError, BackendError) as error:
+            return ranking.rank(suite, query, ranked, cwd=Path.cwd(), num_threads=request.num_threads)
+        report = TestSimilarity().analyse(suite, request)
+        return gate.settle(report, suite, policy)
+    except BackendError as error:
         raise _Usage(str(error)) from error
 
 
@@ -254,7 +421,7 @@ def _check_output(path: str | None, flag: str = "--json") -> None:
         raise _Usage(f"{flag} {path}: its directory does not exist; create it, or give another path")
 
 
-def _write_output(path: str, text: str) -> int:
+def _write_output(path: str, text: str | bytes) -> int:
     from pytest_qeattention.store import OutputError, write_atomically
 
     try:

@@ -60,7 +60,8 @@ def pytest_qe_similar_groups(config: pytest.Config, workload: Workload, groups: 
 
     :param config: The pytest config object.
     :param workload: The workload that was run; its ``name`` says which.
-    :param groups: The groups found, what is most worth acting on first. Do not modify.
+    :param groups: The groups found, what is most worth acting on first, without tests that are acknowledged in their
+        file; ``group.status`` says which ones a baseline has accepted. Do not modify.
 
     Runs in the single process or on the controller, after the tests.
 

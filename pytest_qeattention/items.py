@@ -9,7 +9,7 @@ import functools
 import os
 import types
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -68,6 +68,7 @@ def collect(items: Iterable[pytest.Item], imports: Imports) -> Collection:
     left_out: Counter[str] = Counter()
     sourceless: defaultdict[str, set[str]] = defaultdict(set)
     is_file = functools.cache(os.path.isfile)
+    absolute = functools.cache(os.path.abspath)
     for item in items:
         if isinstance(item, pytest.DoctestItem):
             left_out["doctest"] += 1
@@ -82,7 +83,7 @@ def collect(items: Iterable[pytest.Item], imports: Imports) -> Collection:
                 left_out["no source"] += 1
                 sourceless[os.path.abspath(item.path)].add(_qualname(item))
             else:
-                places.add(_located(function))
+                places.add(_located(function, absolute))
     located = tuple(sorted(places, key=sort_key))
     return Collection(
         located,
@@ -155,11 +156,11 @@ def _enclosed(wrapper: types.FunctionType, name: str) -> types.FunctionType | No
     return None
 
 
-def _located(function: types.FunctionType) -> Located:
+def _located(function: types.FunctionType, absolute: Callable[[str], str]) -> Located:
     # Given when the ``def`` ran, so it names the class that has the method, not one that inherits it.
     qualname = "::".join(part for part in function.__qualname__.split(".") if part != "<locals>")
     code = function.__code__
-    return Located(path=os.path.abspath(code.co_filename), qualname=qualname, line=code.co_firstlineno)
+    return Located(path=absolute(code.co_filename), qualname=qualname, line=code.co_firstlineno)
 
 
 def _qualname(item: pytest.Function) -> str:

@@ -14,6 +14,13 @@ _NEEDS_ANALYSIS = {
     "qe_neighbors": "--qe-neighbors",
     "qe_workload": "--qe-workload",
     "qe_run": "--qe-run",
+    "qe_sarif": "--qe-sarif",
+    "qe_markdown": "--qe-markdown",
+    "qe_github": "--qe-github",
+    "qe_junit": "--qe-junit",
+    "qe_baseline": "--qe-baseline",
+    "qe_baseline_update": "--qe-baseline-update",
+    "qe_fail_on": "--qe-fail-on",
 }
 
 
@@ -38,6 +45,50 @@ def add_options(parser: pytest.Parser) -> None:
         metavar="PATH",
         default=None,
         help="Write the whole report to PATH as JSON ('-' for standard output).",
+    )
+    group.addoption(
+        "--qe-sarif",
+        metavar="PATH",
+        default=None,
+        help="Write the groups to PATH as SARIF 2.1.0 ('-' for standard output).",
+    )
+    group.addoption(
+        "--qe-markdown",
+        metavar="PATH",
+        default=None,
+        help="Write a summary for a pull request to PATH as Markdown ('-' for standard output).",
+    )
+    group.addoption(
+        "--qe-github",
+        action="store_true",
+        default=False,
+        help="Print the groups as annotations of a GitHub workflow.",
+    )
+    group.addoption(
+        "--qe-junit",
+        action="store_true",
+        default=False,
+        help="With --qe-run and --junitxml: add the groups to that file as properties of its test cases.",
+    )
+    group.addoption(
+        "--qe-baseline",
+        metavar="PATH",
+        default=None,
+        help="Report only groups that the baseline file PATH has not accepted.",
+    )
+    group.addoption(
+        "--qe-baseline-update",
+        action="store_true",
+        default=False,
+        help="Have the baseline accept all groups, and drop what it accepts in vain. "
+        "Default place: .qeattention/similar-baseline.jsonl in the rootdir.",
+    )
+    group.addoption(
+        "--qe-fail-on",
+        metavar="KINDS",
+        default=None,
+        help="End with exit code 1 when there are groups of these kinds, after all reports are written: "
+        "duplicate, parametrize, similar, new (not in the baseline), separated by commas.",
     )
     group.addoption(
         "--qe-neighbors",
@@ -71,6 +122,13 @@ def add_options(parser: pytest.Parser) -> None:
     parser.addini("qe_neighbors", "Number of nearest tests to report for every test.", type="string", default=None)
     parser.addini("qe_store", "Directory of caches and knowledge, relative to this file.", type="string", default=None)
     parser.addini("qe_workloads", "Names of the analyses that --qe-similar runs.", type="args", default=None)
+    parser.addini(
+        "qe_similar_thresholds",
+        "Least score of the groups to report, by path: one 'glob: score' a line, the last that matches decides.",
+        type="linelist",
+        default=None,
+    )
+    parser.addini("qe_similar_ignore", "Globs of test files to leave out, one a line.", type="linelist", default=None)
 
 
 def analysis_asked_for(config: pytest.Config) -> bool:

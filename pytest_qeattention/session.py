@@ -1,7 +1,7 @@
 """The object that a run with ``--qe-similar`` registers, and its hooks.
 
 Collects, analyses when the session is over, writes the JSON, and leaves the terminal report to the summary. A
-failure of ours costs one warning and the report; it never changes the exit code.
+failure of ours costs one warning and the report; the exit code changes only where --qe-fail-on asks for it.
 
 PYTEST_DONT_REWRITE
 """
@@ -9,6 +9,7 @@ PYTEST_DONT_REWRITE
 from __future__ import annotations
 
 import os
+import sys
 import traceback
 from collections.abc import Sequence
 from dataclasses import replace
@@ -23,10 +24,12 @@ from pytest_qeattention.exceptions import QEWarning
 from pytest_qeattention.items import sourceless_problems
 from pytest_qeattention.report.lines import Line
 from pytest_qeattention.report.terminal import Section, similar_lines
-from pytest_qeattention.settings import Settings, read_settings
+from pytest_qeattention.settings import Settings, read_policy, read_settings
 from pytest_qeattention.similarity.model import Group, SimilarReport
+from pytest_qeattention.similarity.policy import Policy
 
 if TYPE_CHECKING:
+    from pytest_qeattention.junit import JUnitRecorder
     from pytest_qeattention.similarity.suite import Suite
     from pytest_qeattention.similarity.workload import Request, Workload
 
@@ -43,12 +46,13 @@ def register(config: pytest.Config) -> None:
         config.pluginmanager.register(WorkerSession(config), PLUGIN_NAME)
         return
     settings = read_settings(config)
+    policy = read_policy(config, settings)
     is_set_aside = not settings.run and xdist.distributes(config)
     if is_set_aside:
         xdist.stop_distributing(config)
     role = xdist.role_of(config)
     role.register(config.pluginmanager)
-    session = SimilarSession(config, settings, role, xdist_is_set_aside=is_set_aside)
+    session = SimilarSession(config, settings, policy, role, xdist_is_set_aside=is_set_aside)
     config.pluginmanager.register(session, PLUGIN_NAME)
 
 
@@ -71,16 +75,30 @@ class SimilarSession:
     """Analyse the tests of a session, and report."""
 
     def __init__(
-        self, config: pytest.Config, settings: Settings, role: xdist.Role, *, xdist_is_set_aside: bool
+        self,
+        config: pytest.Config,
+        settings: Settings,
+        policy: Policy,
+        role: xdist.Role,
+        *,
+        xdist_is_set_aside: bool,
     ) -> None:
         self._config = config
         self._settings = settings
+        self._policy = policy
         self._role = role
         self._xdist_is_set_aside = xdist_is_set_aside
         self._contributions: Contributions | None = None
         self._groups: dict[str, tuple[Group, ...]] = {}
         self._sections: list[Section] = []
         self._notices: list[str] = []
+        self._verdict: str | None = None
+        self._junit: JUnitRecorder | None = None
+        if settings.junit is not None:
+            from pytest_qeattention.junit import JUnitRecorder
+
+            self._junit = JUnitRecorder(config, settings.junit)
+            config.pluginmanager.register(self._junit, "qeattention-junit")
         self._interrupted = False
         self._failed = False
 
@@ -123,13 +141,14 @@ class SimilarSession:
     # Last, when what other plugins write of the run is written and no test or worker runs any more.
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
-        if self._failed or exitstatus in _NOTHING_TO_REPORT:
+        if exitstatus in _NOTHING_TO_REPORT:
             return
         if self._interrupted:
             self._notices.append("qe-similar: interrupted, so nothing was compared")
             return
         try:
-            self._finish()
+            if not self._failed:
+                self._finish()
         except KeyboardInterrupt:
             # Raised from here it would cost the summary of the tests that ran.
             self._sections.clear()
@@ -137,6 +156,11 @@ class SimilarSession:
             session.exitstatus = pytest.ExitCode.INTERRUPTED
         except Exception as error:
             self._fail(error)
+        # Last of all, when every report is written; an exit code that says more stays.
+        verdict = self._verdict or self._without_verdict()
+        if verdict is not None and session.exitstatus == pytest.ExitCode.OK:
+            self._verdict = verdict
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     @pytest.hookimpl
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
@@ -148,6 +172,8 @@ class SimilarSession:
             problems = self._contributions.problems if self._contributions else ()
             more = "-v shows all, --qe-json=PATH writes all"
             lines.extend(similar_lines(self._sections, verbosity=verbosity, problems=problems, more=more))
+        if self._verdict is not None:
+            lines.append(Line.marked(self._verdict, "red"))
         if lines and verbosity >= 0:
             terminalreporter.section("similar tests")
         for line in lines:
@@ -196,29 +222,29 @@ class SimilarSession:
             left_out=collection.left_out,
             problems=sourceless_problems(collection, self._config.rootpath),
             digests=collection.digests,
+            is_ignored=self._policy.is_ignored if self._policy.ignore else None,
             num_processes=self._settings.threads,
+            cache_dir=request.cache_dir,
         )
         for contribution in self._contributions.chosen(self._settings.workloads):
             self._analyse(contribution, suite, request)
-        self._note_backend()
-        if self._settings.json is not None:
-            self._write_json(self._settings.json)
+        self._note_backend(suite)
+        self._write_reports()
 
     def _analyse(self, contribution: Contribution, suite: Suite, request: Request) -> None:
         workload, contributions = contribution.workload, self._contributions
         is_builtin = workload.name == BUILTIN
         if contributions is None:
             return
-        from pytest_qeattention.attention.backend import BackendError
-
         try:
             report = workload.analyse(suite, request)
-        except BackendError as error:
-            self._failed = True
-            self._warn(f"qe-similar: {error}; there is no report of {workload.name}")
-            return
         except FAILURES as error:
-            if is_builtin:
+            from pytest_qeattention.attention.backend import BackendError
+
+            if isinstance(error, BackendError):
+                self._failed = True
+                self._warn(f"qe-similar: {error}; there is no report of {workload.name}")
+            elif is_builtin:
                 self._fail(error)
             else:
                 contributions.blame(contribution.plugin, f"workload {workload.name!r}", error, "it has no report")
@@ -237,6 +263,12 @@ class SimilarSession:
                 f"type {type(report.lines).__name__}, not a list of strings; it has no report",
             )
             return
+        if is_builtin:
+            from pytest_qeattention.similarity.advice import with_suggestions
+            from pytest_qeattention.similarity.gate import settle
+
+            report = settle(report, suite, self._policy)
+            report = with_suggestions(report, self._config.rootpath, request.cache_dir)
         contributions.tell(workload, report.groups)
         # What the report shows is what our own implementation of the hook was told, like any plugin's.
         report = replace(report, workload=workload.name, groups=self._groups.get(workload.name, ()))
@@ -253,29 +285,58 @@ class SimilarSession:
         cache = os.path.expandvars(os.path.expanduser(str(self._config.getini("cache_dir"))))
         return self._config.rootpath / cache / "d" / "qeattention"
 
-    def _note_backend(self) -> None:
-        from pytest_qeattention.attention import core_problem
+    def _note_backend(self, suite: Suite) -> None:
+        if "pytest_qeattention.attention" in sys.modules:
+            from pytest_qeattention.attention import core_problem
 
-        problem = core_problem()
+            problem = core_problem()
+        else:
+            # Nothing was computed: what the run said that computed the report.
+            problem = suite.kept_notice
         if problem is not None and not self._failed:
             self._notices.append(f"qe-similar: {problem}")
 
-    def _write_json(self, path: str) -> None:
+    def _builtin_report(self) -> SimilarReport | None:
+        return next((section.report for section in self._sections if section.is_builtin), None)
+
+    def _write_reports(self) -> None:
+        from pytest_qeattention.outputs import rendered
+        from pytest_qeattention.similarity.gate import failure
+        from pytest_qeattention.store import OutputError
+
+        report = self._builtin_report()
+        if report is not None and (failing := failure(report.groups, self._settings.fail_on)) is not None:
+            self._verdict = f"qe-similar: failed by --qe-fail-on: {failing}"
+        if self._settings.json is not None:
+            self._write(self._settings.json, self._json(report))
+        problems = self._contributions.problems if self._contributions else ()
+        base = self._config.rootpath
+        for path, text in rendered(self._settings.outputs, report, base=base, problems=problems, failure=self._verdict):
+            self._write(path, text)
+        if self._junit is not None and report is not None:
+            try:
+                self._junit.complete(report)
+            except OutputError as error:
+                self._warn(f"qe-similar: {error}; the file is as pytest wrote it")
+
+    def _json(self, report: SimilarReport | None) -> str:
         from pytest_qeattention.information import backend_info
         from pytest_qeattention.report.document import document, dumps
-        from pytest_qeattention.store import OutputError, write_atomically
 
-        builtin = [section.report for section in self._sections if section.is_builtin]
         wanted = self._settings.workloads is None or BUILTIN in self._settings.workloads
-        text = dumps(
+        return dumps(
             document(
                 backend=backend_info(),
-                similar=builtin[0] if builtin else None,
-                similar_failed=wanted and not builtin,
+                similar=report,
+                similar_failed=wanted and report is None,
                 workloads=[section.report for section in self._sections if not section.is_builtin],
                 problems=self._contributions.problems if self._contributions else (),
             )
         )
+
+    def _write(self, path: str, text: str) -> None:
+        from pytest_qeattention.store import OutputError, write_atomically
+
         reporter = self._config.pluginmanager.get_plugin("terminalreporter")
         if path == "-" and reporter is not None:
             reporter.ensure_newline()
@@ -283,6 +344,12 @@ class SimilarSession:
             write_atomically(path, text)
         except OutputError as error:
             self._warn(f"qe-similar: {error}; the run goes on without that file")
+
+    def _without_verdict(self) -> str | None:
+        """Say that there is nothing to judge: a gate that could not look must not pass."""
+        if not self._settings.fail_on or self._builtin_report() is not None:
+            return None
+        return "qe-similar: failed by --qe-fail-on: there is no report to judge"
 
     def _fail(self, error: BaseException) -> None:
         self._failed = True

@@ -10,9 +10,22 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
+
+from pytest_qeattention.outputs import Outputs
+from pytest_qeattention.similarity.baseline import DIRECTORY, FILE_NAME, BaselineError, read_baseline
+from pytest_qeattention.similarity.naming import display_path
+from pytest_qeattention.similarity.policy import (
+    IGNORE_KEY,
+    THRESHOLDS_KEY,
+    Policy,
+    Threshold,
+    parse_fail_on,
+    parse_ignore,
+    parse_thresholds,
+)
 
 if TYPE_CHECKING:
     import pytest
@@ -35,6 +48,14 @@ class Settings:
     neighbors: int = 0
     workloads: tuple[str, ...] | None = None
     """Names of the workloads to run; None for all."""
+    outputs: Outputs = field(default_factory=Outputs)
+    junit: Path | None = None
+    """The file of ``--junitxml`` that properties are added to; None for none."""
+    baseline: Path | None = None
+    baseline_update: bool = False
+    fail_on: frozenset[str] = frozenset()
+    thresholds: tuple[Threshold, ...] = ()
+    ignore: tuple[str, ...] = ()
 
 
 def read_settings(config: pytest.Config, environ: Mapping[str, str] = os.environ) -> Settings:
@@ -47,19 +68,63 @@ def read_settings(config: pytest.Config, environ: Mapping[str, str] = os.environ
     neighbors = _first(
         ("--qe-neighbors", config.getoption("qe_neighbors")), ("qe_neighbors", _ini(config, "qe_neighbors"))
     )
+    store = _store_path(config, environ)
+    baseline = _baseline_path(config, store)
+    fail_on = config.getoption("qe_fail_on")
     try:
         thread_count = None if threads is None else parse_count(*threads, least=1, most=MAX_THREADS)
         neighbor_count = 0 if neighbors is None else parse_count(*neighbors, least=0, most=MAX_NEIGHBORS)
+        gate = frozenset[str]()
+        if fail_on is not None:
+            gate = parse_fail_on("--qe-fail-on", fail_on, has_baseline=baseline is not None)
+        thresholds = parse_thresholds(config.getini(THRESHOLDS_KEY) or ())
+        ignore = parse_ignore(config.getini(IGNORE_KEY) or ())
     except ValueError as error:
         _usage(str(error))
-    return Settings(
+    settings = Settings(
         similar=bool(config.getoption("qe_similar")),
         run=bool(config.getoption("qe_run")),
-        json=_json_path(config),
-        store=_store_path(config, environ),
+        json=_output_path(config, "--qe-json"),
+        store=store,
         threads=thread_count,
         neighbors=neighbor_count,
         workloads=_workloads(config),
+        outputs=Outputs(
+            sarif=_output_path(config, "--qe-sarif"),
+            markdown=_output_path(config, "--qe-markdown"),
+            github=bool(config.getoption("qe_github")),
+        ),
+        junit=_junit_path(config),
+        baseline=baseline,
+        baseline_update=bool(config.getoption("qe_baseline_update")),
+        fail_on=gate,
+        thresholds=thresholds,
+        ignore=ignore,
+    )
+    _check_together(settings)
+    return settings
+
+
+def read_policy(config: pytest.Config, settings: Settings) -> Policy:
+    """Return what the run counts as a finding; raise UsageError for a baseline that cannot be used."""
+    baseline = None
+    if settings.baseline is not None:
+        try:
+            baseline = read_baseline(
+                settings.baseline,
+                display_path(settings.baseline, config.rootpath),
+                update=settings.baseline_update,
+                update_flag="--qe-baseline-update",
+            )
+        except BaselineError as error:
+            _usage(str(error))
+    return Policy(
+        root=config.rootpath,
+        base=config.rootpath,
+        thresholds=settings.thresholds,
+        ignore=settings.ignore,
+        baseline=baseline,
+        update=settings.baseline_update,
     )
 
 
@@ -89,23 +154,64 @@ def _ini(config: pytest.Config, name: str) -> str | None:
     return None if value is None or value == "" else str(value)
 
 
-def _json_path(config: pytest.Config) -> str | None:
-    given = config.getoption("qe_json")
+def _output_path(config: pytest.Config, flag: str) -> str | None:
+    given = config.getoption(flag[2:].replace("-", "_"))
     if given is None:
         return None
     if given == "-":
         return "-"
     if given == "":
-        _usage("--qe-json is given no path; give --qe-json=PATH, or '-' for standard output")
+        _usage(f"{flag} is given no path; give {flag}=PATH, or '-' for standard output")
     path = config.invocation_params.dir / given
     if path.is_dir():
-        _usage(f"--qe-json={given} is a directory, so the report could not be written; give the path of a file")
+        _usage(f"{flag}={given} is a directory, so the report could not be written; give the path of a file")
     if not path.parent.is_dir():
         _usage(
-            f"--qe-json={given}: directory {path.parent} does not exist, so the report could not be written; "
+            f"{flag}={given}: directory {path.parent} does not exist, so the report could not be written; "
             "create it, or give another path"
         )
     return str(path)
+
+
+def _check_together(settings: Settings) -> None:
+    from pytest_qeattention.contributions import BUILTIN
+
+    outputs = settings.outputs
+    if (settings.json, outputs.sarif, outputs.markdown).count("-") > 1:
+        _usage("--qe-json, --qe-sarif and --qe-markdown cannot share standard output; give files to all but one")
+    if settings.workloads is None or BUILTIN in settings.workloads:
+        return
+    asked = {
+        "--qe-fail-on": settings.fail_on,
+        "--qe-baseline": settings.baseline,
+        "--qe-sarif": outputs.sarif,
+        "--qe-markdown": outputs.markdown,
+        "--qe-github": outputs.github,
+        "--qe-junit": settings.junit,
+    }
+    for flag, value in asked.items():
+        if value:
+            _usage(f"{flag} is about the analysis {BUILTIN}, which is not run; add --qe-workload={BUILTIN}")
+
+
+def _junit_path(config: pytest.Config) -> Path | None:
+    if not config.getoption("qe_junit"):
+        return None
+    # Absent with -p no:junitxml.
+    given = config.getoption("xmlpath", None)
+    if not given or not config.getoption("qe_run"):
+        _usage("--qe-junit adds to the file of --junitxml, which is written of a run; add --qe-run and --junitxml=PATH")
+    return config.invocation_params.dir / Path(os.path.expandvars(os.path.expanduser(str(given))))
+
+
+def _baseline_path(config: pytest.Config, store: Path | None) -> Path | None:
+    given = config.getoption("qe_baseline")
+    if given is None:
+        directory = store if store is not None else config.rootpath / DIRECTORY
+        return directory / FILE_NAME if config.getoption("qe_baseline_update") else None
+    if given == "":
+        _usage("--qe-baseline is given no path; give --qe-baseline=PATH")
+    return config.invocation_params.dir / Path(given).expanduser()
 
 
 def _store_path(config: pytest.Config, environ: Mapping[str, str]) -> Path | None:

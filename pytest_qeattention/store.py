@@ -133,7 +133,7 @@ def write_checked(path: Path, payload: bytes, *, magic: bytes, version: int) -> 
     header = _HEADER.pack(padded, _CONTAINER, version, len(payload), checksum)
     path = Path(path)
     try:
-        _make_directory(path.parent)
+        make_directory(path.parent)
         _replace(path, (header, payload), mode=0o600)
     except OSError as error:
         return f"{path} cannot be written ({_reason(error)}); the run goes on without saving it"
@@ -141,8 +141,8 @@ def write_checked(path: Path, payload: bytes, *, magic: bytes, version: int) -> 
     return None
 
 
-def write_atomically(path: str | os.PathLike[str], text: str) -> None:
-    """Write *text* as UTF-8 to an output that the user named.
+def write_atomically(path: str | os.PathLike[str], text: str | bytes) -> None:
+    """Write *text*, a string as UTF-8, to an output that the user named.
 
     A regular file is replaced atomically, through symbolic links, and keeps its permissions; a new one gets
     those of the umask. ``-`` is standard output. Devices, pipes and open descriptors (``/dev/stdout``,
@@ -150,7 +150,7 @@ def write_atomically(path: str | os.PathLike[str], text: str) -> None:
     `OutputError`.
     """
     # A lone surrogate (an undecodable file name) becomes \\udcXX, which is also how JSON writes it.
-    data = text.encode("utf-8", errors="backslashreplace")
+    data = text if isinstance(text, bytes) else text.encode("utf-8", errors="backslashreplace")
     name = os.fspath(path)
     try:
         if name == "-":
@@ -206,7 +206,7 @@ def _output_reason(name: str, error: OSError | ValueError) -> str:
     return _reason(error)
 
 
-def _make_directory(directory: Path) -> None:
+def make_directory(directory: Path) -> None:
     if directory.is_dir():
         return
     # pytest keeps directories of plugins in d/ of its cache, and marks the cache only when it creates it

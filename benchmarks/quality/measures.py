@@ -130,3 +130,36 @@ class GroupMeasures:
             "pair_recall_micro": float(hits.sum() / true.sum()),
             "pair_precision_micro": float(hits.sum() / reported.sum()),
         }
+
+
+@dataclass
+class Calibration:
+    """Gather scores of pairs with a folded test, and whether the two were folded together."""
+
+    scores: list[FloatArray] = field(default_factory=list)
+    same: list[BoolArray] = field(default_factory=list)
+
+    def add(self, scores: FloatArray, same: BoolArray) -> None:
+        """Add the pairs of a project."""
+        self.scores.append(scores)
+        self.same.append(same)
+
+    def bins(self, count: int = 10) -> list[dict[str, float]]:
+        """Return mean score, share of pairs that were folded together and number of pairs of bins of equal width."""
+        scores, same = np.concatenate(self.scores), np.concatenate(self.same)
+        place = np.minimum((scores * count).astype(np.int64), count - 1)
+        return [
+            {
+                "score": float(scores[place == number].mean()),
+                "share": float(same[place == number].mean()),
+                "pairs": int((place == number).sum()),
+            }
+            for number in range(count)
+            if (place == number).any()
+        ]
+
+    def expected_error(self) -> float:
+        """Return the mean difference of score and share over the bins, each weighed by its pairs."""
+        bins = self.bins()
+        total = sum(one["pairs"] for one in bins)
+        return sum(abs(one["score"] - one["share"]) * one["pairs"] for one in bins) / total

@@ -1,10 +1,11 @@
-"""Measure how well ``--qe-similar`` ranks and groups tests that maintainers folded, and fit its pair model.
+"""Measure how well ``--qe-similar`` ranks and groups tests that maintainers folded, and fit its models.
 
     QE_GOLD=DIR python -m benchmarks.quality.similar           measure each project by a model fitted without it
-    QE_GOLD=DIR python -m benchmarks.quality.similar --fit     also print the model fitted on all projects
+    QE_GOLD=DIR python -m benchmarks.quality.similar --fit     also print the models fitted on all projects
     QE_GOLD=DIR python -m benchmarks.quality.similar --write   also write benchmarks/results/similar_quality.*
 
-Groups are measured twice: at the one threshold that is shipped, and at thresholds chosen on the other projects alone.
+Groups are measured twice: by the group model and threshold that are shipped, whose seven numbers were chosen on all
+projects, and by a model and a threshold fitted on the other projects alone.
 """
 
 from __future__ import annotations
@@ -14,36 +15,42 @@ import json
 import platform
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 import pytest_qeattention
-from benchmarks.quality.fit import fit_logistic
+from benchmarks.quality.fit import fit_calibration, fit_logistic
 from benchmarks.quality.gold import GoldMissingError, Pool, gold_file, load_pools
-from benchmarks.quality.measures import GroupMeasures, RankingMeasures
-from pytest_qeattention.similarity.grouping import GROUP_THRESHOLD, find_groups
+from benchmarks.quality.measures import Calibration, GroupMeasures, RankingMeasures, with_partner
+from pytest_qeattention.similarity.group_model import SHIPPED_GROUPS, GroupModel, gather_evidence
+from pytest_qeattention.similarity.grouping import GROUP_THRESHOLD, find_groups, gather_clusters
 from pytest_qeattention.similarity.pairs import (
-    COSINE_FLOOR,
-    FACTS,
     SHIPPED,
     Facts,
     PairModel,
     Pairs,
     gather_facts,
-    pair_facts,
     rescore,
     score_pairs,
 )
+from pytest_qeattention.similarity.partners import COSINE_FLOOR
 
 FloatArray = npt.NDArray[np.float64]
 
 RESULTS = Path(__file__).parents[1] / "results"
 # Share of neighbours that a training fold may have flagged by the threshold it chooses.
-FLAGGED_TARGET = 0.148
-THRESHOLDS = np.round(np.arange(0.72, 0.92, 0.002), 3)
+FLAGGED_TARGET = 0.12
+THRESHOLDS = np.round(np.arange(0.3, 0.8, 0.002), 3)
+CURVE = (0.1, 0.2, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65)
+# Of 5, 20, 50, 100 and 200 for pairs the last three rank held-out projects alike; 100 has the best calibration.
+PAIR_PENALTY = 100.0
+GROUP_PENALTY = 3.0
+GROUP_WEIGHT = 300.0
+INNER_FOLDS = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +60,18 @@ class Prepared:
     pool: Pool
     facts: Facts
     pairs: Pairs
-    values: FloatArray
-    """Facts of each pair, (n_pairs, 7)."""
+    labelled: npt.NDArray[np.bool_]
+    """Pairs with at least one folded test that are close enough to be scored."""
+    same: npt.NDArray[np.bool_]
+    """Pairs that were folded together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Models:
+    """Hold what is fitted."""
+
+    pairs: PairModel
+    groups: GroupModel
 
 
 def prepare(pool: Pool) -> Prepared:
@@ -62,40 +79,80 @@ def prepare(pool: Pool) -> Prepared:
     suite = pool.suite
     facts = gather_facts(suite.units, suite.descriptions, suite.bindings)
     pairs = score_pairs(suite.units, suite.descriptions, facts, neighbors=len(suite.units))
-    return Prepared(pool, facts, pairs, pair_facts(facts, pairs.left, pairs.right, pairs.cosine, pairs.common))
+    left, right = pool.group[pairs.left], pool.group[pairs.right]
+    labelled = ((left >= 0) | (right >= 0)) & (pairs.cosine >= COSINE_FLOOR)
+    return Prepared(pool, facts, pairs, labelled, (left == right) & (left >= 0))
 
 
-def fit(prepared: Sequence[Prepared]) -> PairModel:
+def fit(prepared: Sequence[Prepared]) -> Models:
+    """Fit the models of pairs and of groups."""
+    return Models(fit_pairs(prepared), fit_groups(prepared))
+
+
+def fit_pairs(prepared: Sequence[Prepared]) -> PairModel:
     """Fit the model on pairs with at least one folded test; the square root of a project's pairs is its weight."""
-    values, same, weight = [], [], []
-    for one in prepared:
-        left, right = one.pool.group[one.pairs.left], one.pool.group[one.pairs.right]
-        used = ((left >= 0) | (right >= 0)) & (one.pairs.cosine >= COSINE_FLOOR)
-        values.append(one.values[used])
-        same.append(((left == right) & (left >= 0))[used])
-        weight.append(np.full(used.sum(), 1.0 / np.sqrt(max(used.sum(), 1))))
-    weights = np.concatenate(weight)
-    return fit_logistic(np.concatenate(values), np.concatenate(same), weights / weights.mean())
+    values = np.concatenate([one.pairs.values[one.labelled] for one in prepared]).astype(np.float64)
+    same = np.concatenate([one.same[one.labelled] for one in prepared])
+    weight = np.concatenate([np.full(one.labelled.sum(), one.labelled.sum() ** -0.5) for one in prepared])
+    weight /= weight.mean()
+    weights, intercept = fit_logistic(values, same, weight, PAIR_PENALTY)
+    return PairModel(weights, intercept, fit_calibration(values @ np.array(weights) + intercept, same, weight))
 
 
-def reported(one: Prepared, pairs: Pairs, threshold: float) -> list[list[int]]:
+def fit_groups(prepared: Sequence[Prepared]) -> GroupModel:
+    """Fit the model on the clusters of each pool, its pairs scored by a model of the other pools.
+
+    A cluster counts for folding by the folded tests that stand in it with a true partner, every project alike, and
+    against it by the neighbours in it; all that counts for it weighs as much as all against.
+    """
+    facts, gain, cost = [], [], []
+    others = [
+        fit_pairs([one for at, one in enumerate(prepared) if at % INNER_FOLDS != fold]) for fold in range(INNER_FOLDS)
+    ]
+    for at, one in enumerate(prepared):
+        pairs = rescore(one.facts, one.pairs, others[at % INNER_FOLDS])
+        clusters = [rows for rows, _ in gather_clusters(one.pool.suite.descriptions, one.facts, pairs)[1]]
+        facts.append(gather_evidence(one.facts, pairs, clusters).facts)
+        group = one.pool.group
+        queries = with_partner(group)
+        for rows in clusters:
+            label = group[rows]
+            hits = sum(1 for row in rows if row in queries and (label == group[row]).sum() > 1)
+            gain.append(hits / max(len(queries), 1))
+            cost.append(float((label < 0).sum()))
+    values = np.concatenate(facts)
+    gains, costs = np.array(gain), np.array(cost)
+    weight = np.concatenate([gains * (GROUP_WEIGHT / gains.sum()), costs * (GROUP_WEIGHT / costs.sum())])
+    kept = weight > 0
+    folded = np.repeat([True, False], len(values))
+    weights, intercept = fit_logistic(np.tile(values, (2, 1))[kept], folded[kept], weight[kept], GROUP_PENALTY)
+    return GroupModel(weights, intercept)
+
+
+def reported(one: Prepared, pairs: Pairs, model: GroupModel, threshold: float) -> list[list[int]]:
     """Return the groups reported in a pool, as row numbers."""
     suite = one.pool.suite
     row = {unit.nodeid: at for at, unit in enumerate(suite.units)}
-    groups = find_groups(suite.units, suite.descriptions, one.facts, pairs, threshold, explain=False)
+    groups = find_groups(suite.units, suite.descriptions, one.facts, pairs, threshold, model=model, explain=False)
     return [[row[unit.nodeid] for unit in group.tests] for group in groups]
 
 
-def choose_threshold(prepared: Sequence[Prepared], model: PairModel) -> float:
+def group_curve(prepared: Sequence[Prepared], models: Models, thresholds: FloatArray) -> list[Mapping[str, float]]:
+    """Return the measures of groups at each threshold."""
+    measures = [GroupMeasures() for _ in thresholds]
+    for one in prepared:
+        pairs = rescore(one.facts, one.pairs, models.pairs)
+        for measure_of, threshold in zip(measures, thresholds.tolist(), strict=True):
+            measure_of.add(reported(one, pairs, models.groups, threshold), one.pool.group)
+    return [measure_of.results() for measure_of in measures]
+
+
+def choose_threshold(prepared: Sequence[Prepared], models: Models) -> float:
     """Return the lowest threshold that keeps the flagged neighbours of *prepared* within the target."""
-    scored = [rescore(one.facts, one.pairs, model) for one in prepared]
     low, high = 0, len(THRESHOLDS) - 1
     while low < high:
         middle = (low + high) // 2
-        measures = GroupMeasures()
-        for one, pairs in zip(prepared, scored, strict=True):
-            measures.add(reported(one, pairs, float(THRESHOLDS[middle])), one.pool.group)
-        if measures.results()["flagged_micro"] <= FLAGGED_TARGET:
+        if group_curve(prepared, models, THRESHOLDS[middle : middle + 1])[0]["flagged_micro"] <= FLAGGED_TARGET:
             high = middle
         else:
             low = middle + 1
@@ -109,31 +166,63 @@ def matrix(one: Prepared, pairs: Pairs, scores: FloatArray) -> FloatArray:
     return full
 
 
-def measure(prepared: Sequence[Prepared], folds: int) -> dict[str, Mapping[str, float]]:
-    """Measure each project by a model and a threshold from the projects of other folds."""
-    held_out, lexical, shipped = RankingMeasures(), RankingMeasures(), RankingMeasures()
-    groups, groups_at_shipped, shipped_groups = GroupMeasures(), GroupMeasures(), GroupMeasures()
+@dataclass
+class Measured:
+    """Gather what is measured of one way to answer."""
+
+    ranking: RankingMeasures = field(default_factory=RankingMeasures)
+    groups: GroupMeasures = field(default_factory=GroupMeasures)
+    calibration: Calibration = field(default_factory=Calibration)
+
+    def add(self, one: Prepared, models: Models, threshold: float) -> None:
+        """Answer for a project."""
+        pairs = rescore(one.facts, one.pairs, models.pairs)
+        self.ranking.add(matrix(one, pairs, pairs.score), one.pool.group)
+        self.groups.add(reported(one, pairs, models.groups, threshold), one.pool.group)
+        self.calibration.add(pairs.score[one.labelled], one.same[one.labelled])
+
+    def results(self) -> dict[str, float]:
+        """Return all measures by name."""
+        return {
+            **self.ranking.results(),
+            "expected_calibration_error": self.calibration.expected_error(),
+            **self.groups.results(),
+        }
+
+
+def measure(prepared: Sequence[Prepared], folds: int) -> tuple[dict[str, Mapping[str, float]], dict[str, Any]]:
+    """Measure each project by models and a threshold from the projects of other folds.
+
+    Returns the measures of each way to answer, and curves over the held-out projects.
+    """
+    held_out, shipped, lexical = Measured(), Measured(), RankingMeasures()
+    groups = GroupMeasures()
+    curve = [GroupMeasures() for _ in CURVE]
     for fold in range(folds):
         train = [one for at, one in enumerate(prepared) if at % folds != fold]
-        model = fit(train)
-        threshold = choose_threshold(train, model)
+        models = fit(train)
+        threshold = choose_threshold(train, models)
         print(f"fold {fold + 1} of {folds}: threshold {threshold:.3f}", file=sys.stderr)
         for one in prepared[fold::folds]:
-            pairs = rescore(one.facts, one.pairs, model)
-            held_out.add(matrix(one, pairs, pairs.score), one.pool.group)
-            groups.add(reported(one, pairs, threshold), one.pool.group)
-            groups_at_shipped.add(reported(one, pairs, GROUP_THRESHOLD), one.pool.group)
+            held_out.add(one, Models(models.pairs, SHIPPED_GROUPS), GROUP_THRESHOLD)
+            pairs = rescore(one.facts, one.pairs, models.pairs)
+            groups.add(reported(one, pairs, models.groups, threshold), one.pool.group)
+            for measures, at in zip(curve, CURVE, strict=True):
+                measures.add(reported(one, pairs, SHIPPED_GROUPS, at), one.pool.group)
     for one in prepared:
         lexical.add(matrix(one, one.pairs, one.pairs.cosine), one.pool.group)
-        pairs = rescore(one.facts, one.pairs, SHIPPED)
-        shipped.add(matrix(one, pairs, pairs.score), one.pool.group)
-        shipped_groups.add(reported(one, pairs, GROUP_THRESHOLD), one.pool.group)
-    return {
-        "held-out projects": {**held_out.results(), **groups_at_shipped.results()},
-        "threshold held out too": groups.results(),
+        shipped.add(one, Models(SHIPPED, SHIPPED_GROUPS), GROUP_THRESHOLD)
+    results: dict[str, Mapping[str, float]] = {
+        "held-out projects": held_out.results(),
+        "group model held out too": groups.results(),
         "cosine alone": lexical.results(),
-        "shipped model (in sample)": {**shipped.results(), **shipped_groups.results()},
+        "shipped model (in sample)": shipped.results(),
     }
+    curves = {
+        "reliability": held_out.calibration.bins(),
+        "groups": [{"threshold": at, **measures.results()} for at, measures in zip(CURVE, curve, strict=True)],
+    }
+    return results, curves
 
 
 def table(results: Mapping[str, Mapping[str, float]]) -> str:
@@ -149,7 +238,7 @@ def table(results: Mapping[str, Mapping[str, float]]) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the measurement; 0 when done or when there are no labels to measure on."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--fit", action="store_true", help="print the model fitted on all projects")
+    parser.add_argument("--fit", action="store_true", help="print the models fitted on all projects")
     parser.add_argument("--write", action="store_true", help="write the results to benchmarks/results")
     parser.add_argument("--folds", type=int, default=7, metavar="N", help="number of folds of projects (default 7)")
     options = parser.parse_args(arguments)
@@ -159,13 +248,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"skipped: {error}")
         return 0
     prepared = [prepare(pool) for pool in pools]
-    results = measure(prepared, options.folds)
+    results, curves = measure(prepared, options.folds)
     print(table(results))
     if options.fit:
-        model = fit(prepared)
-        print(f"\nthreshold {choose_threshold(prepared, model):.3f}, intercept {model.intercept:.3f}")
-        for name, weight in zip(FACTS, model.weights, strict=True):
-            print(f"  {name}: {weight:.3f}")
+        models = fit(prepared)
+        print(f"\nthreshold {choose_threshold(prepared, models):.3f}")
+        print(f"pairs {tuple(round(weight, 4) for weight in models.pairs.weights)}, {models.pairs.intercept:.4f},")
+        print(f"  calibration {tuple(round(weight, 4) for weight in models.pairs.calibration)}")
+        print(f"groups {tuple(round(weight, 4) for weight in models.groups.weights)}, {models.groups.intercept:.4f}")
     if options.write:
         RESULTS.mkdir(exist_ok=True)
         document = {
@@ -175,7 +265,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "projects": len(prepared),
             "tests": sum(len(one.pool.group) for one in prepared),
             "folds": options.folds,
+            "weights": len(SHIPPED.weights) + 1 + len(SHIPPED.calibration) + len(SHIPPED_GROUPS.weights) + 1,
             "results": results,
+            "curves": curves,
         }
         (RESULTS / "similar_quality.json").write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
         (RESULTS / "similar_quality.md").write_text(table(results) + "\n", encoding="utf-8")

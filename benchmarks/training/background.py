@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from pytest_qeattention.similarity.background import FILE, MAGIC, VERSION, Background, pack
-from pytest_qeattention.similarity.describe import Description, describe
+from pytest_qeattention.similarity.describe import Description, bag_features, describe
 from pytest_qeattention.similarity.discover import SourcePath
 from pytest_qeattention.similarity.evidence import BAGS
 from pytest_qeattention.similarity.scan import scan_file
@@ -44,7 +44,7 @@ def shares(tests: Sequence[Description], bag: str) -> Counter[int]:
     """Count in how many of *tests* each feature of *bag* stands."""
     counts: Counter[int] = Counter()
     for test in tests:
-        counts.update(set(np.frombuffer(getattr(test, bag), np.uint32).tolist()))
+        counts.update(np.frombuffer(bag_features(getattr(test, bag)), np.uint32).tolist())
     return counts
 
 

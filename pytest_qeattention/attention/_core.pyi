@@ -75,3 +75,56 @@ def lcs_lengths(
     num_threads: int,
     out: NDArray[np.int64],
 ) -> None: ...
+def sorted_positions(
+    ascending: NDArray[np.uint32],
+    values: NDArray[np.uint32],
+    num_threads: int,
+    out: NDArray[np.uint32],
+) -> None: ...
+def place_rows(
+    indptr: NDArray[np.int64],
+    columns: NDArray[np.uint32],
+    amounts: NDArray[np.float32],
+    first_column: int,
+    starts: NDArray[np.int64],
+    num_threads: int,
+    out_columns: NDArray[np.uint32],
+    out_amounts: NDArray[np.float32],
+) -> None: ...
+def weigh_rows(
+    indptr: NDArray[np.int64],
+    columns: NDArray[np.uint32],
+    amounts: NDArray[np.float32],
+    column_weights: NDArray[np.float32],
+    squared_length: float,
+    num_threads: int,
+    out: NDArray[np.float32],
+) -> None: ...
+def project_rows(
+    indptr: NDArray[np.int64],
+    indices: NDArray[np.uint32],
+    values: NDArray[np.float32],
+    touches: NDArray[np.uint16],
+    num_threads: int,
+    out: NDArray[np.float32],
+) -> None: ...
+def block_dots(
+    indptr: NDArray[np.int64],
+    indices: NDArray[np.uint32],
+    values: NDArray[np.float32],
+    n_columns: int,
+    first: NDArray[np.int64],
+    size: NDArray[np.int64],
+    num_threads: int,
+    out: NDArray[np.float32],
+) -> None: ...
+def row_dots(
+    indptr: NDArray[np.int64],
+    indices: NDArray[np.uint32],
+    values: NDArray[np.float32],
+    n_columns: int,
+    bounds: NDArray[np.int64],
+    partners: NDArray[np.int64],
+    num_threads: int,
+    out: NDArray[np.float32],
+) -> None: ...

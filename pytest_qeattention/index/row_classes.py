@@ -43,6 +43,36 @@ class RowClasses:
         *without* (m) names a row for each query that is not among its answers. Each query must have k rows to
         choose from. Returns scores float32 (m, k) and rows int64 (m, k), by score, then by row.
         """
+        best_scores = np.empty((len(classes), k), np.float32)
+        best_rows = np.empty((len(classes), k), np.int64)
+        rest = np.flatnonzero(~self._expand_single(scores, classes, without, best_scores, best_rows))
+        if len(rest):
+            excluded = None if without is None else without[rest]
+            best_scores[rest], best_rows[rest] = self._expand_any(scores[rest], classes[rest], k, excluded)
+        return best_scores, best_rows
+
+    def _expand_single(
+        self, scores: Vectors, classes: Indices, without: Indices | None, best_scores: Vectors, best_rows: Indices
+    ) -> npt.NDArray[np.bool_]:
+        """Answer the queries whose classes hold one row each and stand in order; return which these are."""
+        k = best_rows.shape[1]
+        if classes.shape[1] < k + (without is not None):
+            return np.zeros(len(classes), bool)
+        rows = self._members[self._starts[classes]]
+        falls = (scores[:, 1:] < scores[:, :-1]) | ((scores[:, 1:] == scores[:, :-1]) & (rows[:, 1:] > rows[:, :-1]))
+        single: npt.NDArray[np.bool_] = (self._sizes[classes] == 1).all(axis=1) & falls.all(axis=1)
+        place = np.broadcast_to(np.arange(k), best_rows.shape)
+        if without is not None:
+            is_left_out = rows == without[:, None]
+            left_out = np.where(is_left_out.any(axis=1), is_left_out.argmax(axis=1), k)
+            place = place + (place >= left_out[:, None])
+        best_scores[...] = np.take_along_axis(scores, place, axis=1)
+        best_rows[...] = np.take_along_axis(rows, place, axis=1)
+        return single
+
+    def _expand_any(
+        self, scores: Vectors, classes: Indices, k: int, without: Indices | None
+    ) -> tuple[Vectors, Indices]:
         # Past the first k rows of a class, others lose the tie; one more stands in for the row left out.
         enough = k + 1
         counts = np.minimum(self._sizes[classes], enough)

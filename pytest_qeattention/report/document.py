@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pytest_qeattention.report.terminal import unique_problems
-from pytest_qeattention.similarity.model import Group, Neighbor, Problem, SimilarReport, Unit
+from pytest_qeattention.similarity.model import Acknowledgement, Group, Neighbor, Problem, SimilarReport, Unit
 
 SCHEMA = "qeattention/1"
 _DIGITS = 6
@@ -66,6 +66,20 @@ def similar_part(report: SimilarReport) -> dict[str, Any]:
             "query": query,
             "results": [{**_neighbor(result), "reasons": list(result.reasons)} for result in results],
         }
+    if report.acknowledged:
+        part["acknowledged"] = [_acknowledgement(each) for each in report.acknowledged]
+    if report.unneeded:
+        part["unneeded"] = [_acknowledgement(each) for each in report.unneeded]
+    if report.below_threshold:
+        part["below_threshold"] = report.below_threshold
+    if report.baseline is not None:
+        part["baseline"] = {
+            "path": report.baseline.path,
+            "accepted": sum(not group.is_finding for group in report.groups),
+            "new": sum(group.is_finding for group in report.groups),
+            "stale": [{"path": path, "test": test} for path, test in report.baseline.stale],
+            "written": report.baseline.written is not None,
+        }
     part["search"] = report.search
     part["left_out"] = dict(sorted(report.left_out.items()))
     part["problems"] = _problems(report.problems)
@@ -87,7 +101,30 @@ def _group(group: Group) -> dict[str, Any]:
         "tests": [_test(test) for test in group.tests],
         "reasons": list(group.reasons),
         "suggestion": group.suggestion,
+        **_judgement(group),
     }
+
+
+def _judgement(group: Group) -> dict[str, Any]:
+    judgement: dict[str, Any] = {}
+    if group.verdict is not None:
+        verdict = group.verdict
+        judgement["fold"] = {
+            "state": verdict.state,
+            "reason": verdict.reason,
+            "cases": verdict.cases,
+            "noticed": verdict.noticed,
+        }
+    if group.status is not None:
+        judgement["status"] = group.status
+        judgement["new_tests"] = [test.nodeid for test in group.new_tests]
+    if group.acknowledged:
+        judgement["acknowledged"] = [_acknowledgement(each) for each in group.acknowledged]
+    return judgement
+
+
+def _acknowledgement(each: Acknowledgement) -> dict[str, Any]:
+    return {"nodeid": each.test.nodeid, "path": each.test.path, "line": each.line, "reason": each.reason}
 
 
 def _test(unit: Unit) -> dict[str, Any]:

@@ -11,12 +11,21 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from pytest_qeattention.report.lines import Line, Span, printable
-from pytest_qeattention.similarity.model import Group, Kind, Neighbor, Problem, SimilarReport, Unit
+from pytest_qeattention.similarity.model import (
+    Acknowledgement,
+    Group,
+    Kind,
+    Neighbor,
+    Problem,
+    SimilarReport,
+    Unit,
+)
 from pytest_qeattention.wording import counted
 
 GROUPS_SHOWN = 20
 TESTS_SHOWN = 10
 PROBLEMS_SHOWN = 10
+STALE_SHOWN = 10
 
 _KINDS: tuple[Kind, ...] = ("duplicate", "parametrize", "similar")
 
@@ -51,6 +60,8 @@ def similar_lines(
         lines.extend(_section_lines(section, verbosity, more))
     all_problems = unique_problems(problems, *(section.report.problems for section in sections))
     lines.extend(_problem_lines(all_problems, verbosity, more))
+    for section in sections:
+        lines.extend(_set_aside_lines(section.report, verbosity))
     left_out = sections[0].report.left_out if sections else {}
     if left_out:
         lines.append(Line.plain("left out: " + ", ".join(f"{count} {why}" for why, count in sorted(left_out.items()))))
@@ -63,14 +74,19 @@ def summary(section: Section, problems: Sequence[Problem] = ()) -> str:
     report = section.report
     name = "qe-similar" if section.is_builtin else f"qe-similar [{report.workload}]"
     text = f"{name}: {counted(report.tests, 'test')}"
+    groups = [group for group in report.groups if group.is_finding]
     if report.ranked is None:
-        text += f", {counted(len(report.groups), 'group')}"
-    if report.groups:
-        kinds = Counter(group.kind for group in report.groups)
-        covered = {test.nodeid for group in report.groups for test in group.tests}
+        text += f", {counted(len(groups), 'group' if report.baseline is None else 'new group')}"
+    if groups:
+        kinds = Counter(group.kind for group in groups)
+        covered = {test.nodeid for group in groups for test in group.tests}
         if section.is_builtin:
             text += f" ({', '.join(f'{kinds[kind]} {kind}' for kind in _KINDS if kinds[kind])})"
         text += f" covering {counted(len(covered), 'test')}"
+    if report.baseline is not None:
+        text += f"; {counted(len(report.groups) - len(groups), 'group')} accepted"
+    if report.acknowledged:
+        text += f"; {counted(len(report.acknowledged), 'test')} acknowledged"
     problem_count = len(unique_problems(problems, report.problems))
     if problem_count:
         text += f"; {counted(problem_count, 'problem')}"
@@ -88,6 +104,17 @@ def unique_problems(*sources: Iterable[Problem]) -> list[Problem]:
     return sorted(found, key=lambda problem: (problem.path, problem.line or 0, problem.message))
 
 
+def _reported_groups(report: SimilarReport, verbosity: int) -> list[Group]:
+    # What a baseline has accepted is no news.
+    return [group for group in report.groups if group.is_finding or verbosity > 0]
+
+
+def shown_groups(report: SimilarReport, verbosity: int) -> list[Group]:
+    """Return the groups whose tests are listed: all of them, the first, or none."""
+    groups = _reported_groups(report, verbosity)
+    return groups if verbosity > 0 else groups[: GROUPS_SHOWN if verbosity == 0 else 0]
+
+
 def _section_lines(section: Section, verbosity: int, more: str) -> list[Line]:
     report = section.report
     lines = [Line.marked(section.title, "bold"), Line()] if section.title else []
@@ -96,12 +123,17 @@ def _section_lines(section: Section, verbosity: int, more: str) -> list[Line]:
         if report.lines:
             lines.append(Line())
     else:
-        shown = report.groups if verbosity > 0 else report.groups[:GROUPS_SHOWN]
+        groups = _reported_groups(report, verbosity)
+        shown = shown_groups(report, verbosity)
         for group in shown:
             lines.extend(_group_lines(group, verbosity))
-        if len(shown) < len(report.groups):
-            rest = counted(len(report.groups) - len(shown), "group").replace(" ", " more ", 1)
+        if len(shown) < len(groups):
+            rest = counted(len(groups) - len(shown), "group").replace(" ", " more ", 1)
             lines.extend((Line.plain(f"... and {rest} ({more})"), Line()))
+        written = sum(group.suggestion is not None for group in shown)
+        if written and verbosity == 0:
+            of_these = f"{written} of {'this' if len(shown) == 1 else 'these'} {counted(len(shown), 'group')}"
+            lines.extend((Line.plain(f"written as one test: {of_these} (-v shows the tests)"), Line()))
     if report.neighbors is not None:
         lines.extend(_neighbor_lines(report.neighbors, verbosity, more))
     if report.ranked is not None:
@@ -113,13 +145,20 @@ def _group_lines(group: Group, verbosity: int) -> list[Line]:
     head = f"  {counted(len(group.tests), 'test')}  score {_score(group.score)}"
     if verbosity > 0:
         head += f"  id {group.id}"
+    if group.status is not None:
+        head += f"  {group.status}"
     lines = [Line((Span(group.kind, ("bold", "yellow")), Span(printable(head))))]
     shown = group.tests if verbosity > 0 else group.tests[:TESTS_SHOWN]
-    lines.extend(Line((Span("  "), *_place(test))) for test in shown)
+    joined = group.new_tests if len(group.new_tests) < len(group.tests) else ()
+    lines.extend(Line((Span("  "), *_place(test), *([Span("  new")] if test in joined else []))) for test in shown)
     if len(shown) < len(group.tests):
         rest = counted(len(group.tests) - len(shown), "test").replace(" ", " more ", 1)
         lines.append(Line.plain(f"  ... and {rest} (-v shows all)"))
     lines.extend(Line.plain(f"    {reason}") for reason in group.reasons)
+    if group.verdict is not None:
+        markup = {"verified": "green", "failed": "red", "not run": "yellow"}[group.verdict.state]
+        words = Span(printable(f": {group.verdict.reason}"))
+        lines.append(Line((Span("    as one test: "), Span(group.verdict.state, (markup,)), words)))
     if group.suggestion is not None and verbosity > 0:
         lines.extend(Line.plain(f"    {line}") for line in group.suggestion.splitlines())
     lines.append(Line())
@@ -169,6 +208,37 @@ def _problem_lines(problems: Sequence[Problem], verbosity: int, more: str) -> li
         lines.append(Line.plain(f"  ... and {rest} ({more})"))
     lines.append(Line())
     return lines
+
+
+def _set_aside_lines(report: SimilarReport, verbosity: int) -> list[Line]:
+    """Say what is not reported, and why; by name with -v."""
+    lines: list[Line] = []
+    if verbosity > 0:
+        lines.extend(_acknowledged_lines("acknowledged", report.acknowledged))
+        lines.extend(_acknowledged_lines("acknowledged, and in no group: not needed any more", report.unneeded))
+    if report.below_threshold:
+        count = counted(report.below_threshold, "group")
+        lines.append(Line.plain(f"not reported: {count} whose score is below qe_similar_thresholds"))
+    use = report.baseline
+    if use is not None and use.stale:
+        what = "entry answers" if len(use.stale) == 1 else "entries answer"
+        lines.append(Line.plain(f"{use.path}: {len(use.stale)} {what} to nothing any more, and an update drops them"))
+        shown = use.stale if verbosity > 0 else use.stale[:STALE_SHOWN]
+        lines.extend(Line.plain(f"  {path}  {test}") for path, test in shown)
+        if len(shown) < len(use.stale):
+            lines.append(Line.plain(f"  ... and {len(use.stale) - len(shown)} more (-v shows all)"))
+    if use is not None and use.written is not None:
+        lines.append(Line.plain(f"{use.path}: {use.written}"))
+    return lines
+
+
+def _acknowledged_lines(title: str, acknowledged: Sequence[Acknowledgement]) -> list[Line]:
+    if not acknowledged:
+        return []
+    lines = [Line.marked(title, "yellow")]
+    for each in acknowledged:
+        lines.append(Line((Span("  "), *_place(each.test), Span(printable(f"  {each.reason}")))))
+    return [*lines, Line()]
 
 
 def _score(score: float) -> str:

@@ -55,28 +55,33 @@ def bound_names(unit: Unit, description: Description, scan: FileScan[Description
     argument, or its decorators from the body of the class, belongs to the class. A fixture belongs to the class or file
     that defines it, or else to the directory, whose conftest files may define it.
     """
-    directory = os.path.dirname(unit.path)
+    path, imports = unit.path, scan.imports
     owner = unit.qualname.rpartition("::")[0]
-    scope = f"{unit.path}::{owner}"
-
-    def meaning(name: str, home: str) -> str:
-        imported = scan.imports.get(name)
-        if imported is None:
-            return home
-        return f"{directory}:{imported}" if imported.startswith(".") else imported
-
-    def fixture(name: str) -> str:
-        if any(name in info.bound for info in scan.classes if info.qualname == owner):
-            return scope
-        if name in scan.fixtures:
-            return unit.path
-        return "pytest" if name in _COMMON_FIXTURES else meaning(name, directory)
-
-    # An argument that a decorator names gets its values there, and decorators are compared as code.
-    decorated = {name for decorator in unit.decorators for name in _NAME.findall(decorator)}
-    lines = [f"{name}={meaning(name, unit.path)}" for name in description.free_names]
-    lines.extend(f"{name}={meaning(name, scope)}" for name in description.decorator_names)
-    lines.extend(f"({name})={fixture(name)}" for name in unit.fixtures if name not in decorated)
+    scope = f"{path}::{owner}"
+    lines = [f"{name}={_meaning(imports.get(name), path, path)}" for name in description.free_names]
+    lines.extend(f"{name}={_meaning(imports.get(name), path, scope)}" for name in description.decorator_names)
+    if unit.fixtures:
+        # An argument that a decorator names gets its values there, and decorators are compared as code.
+        decorated = {name for decorator in unit.decorators for name in _NAME.findall(decorator)}
+        bound = {name for info in scan.classes if info.qualname == owner for name in info.bound}
+        for name in unit.fixtures:
+            if name in decorated:
+                continue
+            if name in bound:
+                meaning = scope
+            elif name in scan.fixtures:
+                meaning = path
+            elif name in _COMMON_FIXTURES:
+                meaning = "pytest"
+            else:
+                meaning = _meaning(imports.get(name), path, os.path.dirname(path))
+            lines.append(f"({name})={meaning}")
     if description.uses_self:
         lines.append(f"self={scope}")
     return "\n".join(lines)
+
+
+def _meaning(imported: str | None, path: str, home: str) -> str:
+    if imported is None:
+        return home
+    return f"{os.path.dirname(path)}:{imported}" if imported.startswith(".") else imported

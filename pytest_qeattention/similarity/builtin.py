@@ -1,23 +1,24 @@
 """The built-in workload: which tests of a suite repeat each other.
 
+What computes is imported when there is something to compute, which a cache may spare.
+
 PYTEST_DONT_REWRITE
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
-
-from pytest_qeattention.similarity.describe import describe
-from pytest_qeattention.similarity.evidence import sketch, weigh
-from pytest_qeattention.similarity.explain import parse_unit
-from pytest_qeattention.similarity.grouping import GROUP_THRESHOLD, find_groups, rank_groups
-from pytest_qeattention.similarity.model import Neighbor, SimilarReport, Unit
-from pytest_qeattention.similarity.pairs import Pairs, gather_facts, score_pairs
+from pytest_qeattention.similarity.cache import Cache, key_of
+from pytest_qeattention.similarity.model import SimilarReport, Unit
+from pytest_qeattention.similarity.records import pack_report, unpack_report
 from pytest_qeattention.similarity.suite import Suite
 from pytest_qeattention.similarity.workload import Request, Workload
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 BUILTIN = "test-similarity"
 
@@ -29,52 +30,47 @@ class TestSimilarity(Workload):
 
     name = BUILTIN
     title = "similar tests"
-    threshold = GROUP_THRESHOLD
+
+    @property
+    def threshold(self) -> float:  # type: ignore[override]
+        """Score from which a group is reported."""
+        from pytest_qeattention.similarity.grouping import GROUP_THRESHOLD
+
+        return GROUP_THRESHOLD
 
     def embed(self, units: Sequence[Unit]) -> npt.NDArray[np.float32]:
-        """Return the sketch of each unit's features, float32 (len(units), 256)."""
-        described = []
-        for unit in units:
-            node = parse_unit(unit)
-            if node is None:
-                raise ValueError(f"the source of {unit.nodeid} does not parse on its own")
-            described.append(describe(node, unit))
-        return sketch(weigh(described))
+        """Return the sketch of each unit's features, float32 (len(units), 64)."""
+        from pytest_qeattention.similarity.analysis import sketches
+
+        return sketches(units)
 
     def analyse(self, suite: Suite, request: Request) -> SimilarReport:
-        """Score pairs of the suite's units and group them."""
-        units, descriptions = suite.units, suite.descriptions
-        progress = request.progress
-        if progress is not None:
-            progress("comparing", 0, len(units))
-        facts = gather_facts(units, descriptions, suite.bindings)
-        pairs = score_pairs(
-            units,
-            descriptions,
-            facts,
-            neighbors=request.neighbors,
-            num_threads=request.num_threads,
-            cache_dir=request.cache_dir,
-        )
-        if progress is not None:
-            progress("comparing", len(units), len(units))
-        return SimilarReport(
-            workload=self.name,
-            tests=len(units),
-            groups=rank_groups(find_groups(units, descriptions, facts, pairs, self.threshold)),
-            neighbors=_neighbors(units, pairs, request.neighbors) if request.neighbors else None,
-            problems=suite.problems,
-            left_out=suite.left_out,
-            search=pairs.search,
-        )
+        """Score pairs of the suite's units and group them, or return the report that is kept of the same suite."""
+        with Cache(request.cache_dir) as cache:
+            kept = self._kept(cache, suite, request)
+            if kept is not None:
+                return kept
+            from pytest_qeattention.attention import core_problem
+            from pytest_qeattention.similarity.analysis import find_similar
+
+            report = find_similar(self.name, suite, self.threshold, request)
+            if suite.read_key is not None and type(self) is TestSimilarity:
+                cache.write({_report_key(suite.read_key, request): pack_report(report, core_problem())})
+            return report
+
+    def _kept(self, cache: Cache, suite: Suite, request: Request) -> SimilarReport | None:
+        if suite.key is None or type(self) is not TestSimilarity:
+            return None
+        name = _report_key(suite.key, request)
+        data = cache.read([name]).get(name)
+        if data is None:
+            return None
+        try:
+            report, suite.kept_notice = unpack_report(data)
+            return report
+        except (ValueError, TypeError, KeyError, IndexError, RecursionError):
+            return None
 
 
-def _neighbors(units: Sequence[Unit], pairs: Pairs, k: int) -> tuple[tuple[Unit, tuple[Neighbor, ...]], ...]:
-    partners: list[list[tuple[float, int]]] = [[] for _ in units]
-    for left, right, score in zip(pairs.left.tolist(), pairs.right.tolist(), pairs.score.tolist(), strict=True):
-        partners[left].append((-score, right))
-        partners[right].append((-score, left))
-    return tuple(
-        (unit, tuple(Neighbor(units[other], round(-score, 6)) for score, other in sorted(found)[:k]))
-        for unit, found in zip(units, partners, strict=True)
-    )
+def _report_key(suite: bytes, request: Request) -> bytes:
+    return key_of("report", suite, request.neighbors)

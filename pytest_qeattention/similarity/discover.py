@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from .model import Problem
-from .naming import NamingRules, display_path, read_setup
+from .naming import NamingRules, Setup, display_path, read_setup
 
 
 class UsageError(ValueError):
@@ -92,6 +92,12 @@ def discover(paths: Sequence[str], *, cwd: Path) -> Discovery:
     return Discovery(tuple(files), setup.rules, setup.rootdir, setup.inifile, cwd, problems)
 
 
+def find_setup(paths: Sequence[str], *, cwd: Path) -> Setup:
+    """Find rootdir and ini file as `discover` does for *paths*; raises what it raises for one it cannot take."""
+    cwd = Path(os.path.abspath(cwd))
+    return read_setup([_argument(path, cwd)[0] for path in paths], cwd=cwd)
+
+
 def _argument(argument: str, cwd: Path) -> tuple[Path, str]:
     # A parameter's id may hold anything, "::" too: it goes first, and all its instances are one unit.
     base, bracket, _ = argument.partition("[")
@@ -146,18 +152,20 @@ class _Walk:
         self.ignore = frozenset(os.path.abspath(self.cwd / path) for path in self.rules.ignore)
         self.ignore_glob = tuple(os.path.abspath(self.cwd / path) for path in self.rules.ignore_glob)
 
-    def named(self, path: Path, names: str) -> None:
-        first = self.seen.setdefault(os.path.realpath(path), path)
+    def named(self, path: Path, names: str, real: str | None = None) -> None:
+        first = self.seen.setdefault(real or os.path.realpath(path), path)
         self.found.setdefault(first, set()).add(names)
 
     def directory(self, top: Path) -> None:
         """Walk *top* without recursion; a link back to a directory that is being walked is not followed."""
-        stack: list[tuple[Path, frozenset[str]]] = [(top, frozenset([os.path.realpath(top)]))]
+        real_top = os.path.realpath(top)
+        # (directory, its real path, the real paths of the directories above it and its own)
+        stack: list[tuple[Path, str, frozenset[str]]] = [(top, real_top, frozenset([real_top]))]
         # Links come last: a file is shown by the path at which it really lies.
-        linked_directories: list[tuple[Path, frozenset[str]]] = []
+        linked_directories: list[tuple[Path, str, frozenset[str]]] = []
         linked_files: list[Path] = []
         while stack or linked_directories:
-            directory, above = stack.pop() if stack else linked_directories.pop(0)
+            directory, real_directory, above = stack.pop() if stack else linked_directories.pop(0)
             try:
                 with os.scandir(directory) as entries:
                     listed = sorted(entries, key=lambda entry: entry.name)
@@ -168,16 +176,19 @@ class _Walk:
             for entry in listed:
                 path = directory / entry.name
                 if _is(entry.is_dir):
-                    real = os.path.realpath(path)
+                    linked = entry.is_symlink()
+                    # A junction of Windows is no link, but leads elsewhere too.
+                    is_own = os.name == "posix" and not linked
+                    real = os.path.join(real_directory, entry.name) if is_own else os.path.realpath(path)
                     if real not in above and not self.is_ignored(path, directory=True):
-                        (linked_directories if entry.is_symlink() else stack).append((path, above | {real}))
+                        (linked_directories if linked else stack).append((path, real, above | {real}))
                 elif path.suffix == ".py" and self.rules.is_file(path) and _is(entry.is_file):
                     if self.is_ignored(path, directory=False):
                         continue
                     if entry.is_symlink():
                         linked_files.append(path)
                     else:
-                        self.named(path, "")
+                        self.named(path, "", os.path.join(real_directory, entry.name))
         for path in linked_files:
             self.named(path, "")
 

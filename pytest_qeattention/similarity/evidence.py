@@ -17,20 +17,20 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from pytest_qeattention.attention.features import place_rows, project_rows, sorted_positions, weigh_rows
 from pytest_qeattention.similarity.background import load_background
-from pytest_qeattention.similarity.describe import Description
+from pytest_qeattention.similarity.describe import Description, bag_counts, bag_features
 
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
 
 BAGS = ("tokens", "paths", "words")
-# 256 dimensions estimate a cosine to about 1/16 (one standard deviation); candidates are re-scored exactly.
-SKETCH_DIMENSION = 256
+# 64 dimensions estimate a cosine to about 1/8 (one standard deviation), the closer it is to 1 the better; what a search
+# finds with them is scored again exactly.
+SKETCH_DIMENSION = 64
+SEARCH_SCALE = 2048
 # Each feature touches this many of the dimensions: the estimate's variance hardly depends on it, its cost does.
 SKETCH_TOUCHES = 4
-# Bags are counted in blocks of this many bytes, since sorting a block takes several times its size.
-COUNTED_BYTES = 1 << 23
-
 
 # Tests at large count as this many tests beside the suite's own. Without them what all tests of a small suite share
 # weighs next to nothing: of 50 tests of one shape no two would look alike. Measured on held-out projects
@@ -48,12 +48,14 @@ class Features:
     """Hold the weighted features of n units in compressed rows.
 
     ``indptr`` int64 (n + 1,), ``indices`` uint32 ascending within each row, ``values`` float32; rows have length 1,
-    or 0 for a unit without features. ``keys`` uint64 names each column: the bag's number and the feature's hash.
+    or 0 for a unit without features. ``usual_values`` are weighed by tests at large alone, so that they depend on
+    nothing but the unit. ``keys`` uint64 names each column: the bag's number and the feature's hash.
     """
 
     indptr: IntArray
     indices: npt.NDArray[np.uint32]
     values: FloatArray
+    usual_values: FloatArray
     keys: npt.NDArray[np.uint64]
 
     @property
@@ -63,28 +65,10 @@ class Features:
 
 def _counted(bags: Sequence[bytes]) -> tuple[IntArray, npt.NDArray[np.uint32], FloatArray]:
     """Return row, feature and count of the distinct features of each bag, by row and feature."""
-    rows: list[IntArray] = []
-    features: list[npt.NDArray[np.uint32]] = []
-    counts: list[FloatArray] = []
-    start = 0
-    while start < len(bags):
-        stop, size = start, 0
-        while stop < len(bags) and (stop == start or size + len(bags[stop]) <= COUNTED_BYTES):
-            size += len(bags[stop])
-            stop += 1
-        lengths = np.fromiter((len(bag) // 4 for bag in bags[start:stop]), np.int64, stop - start)
-        keys = np.frombuffer(b"".join(bags[start:stop]), np.uint32).astype(np.uint64)
-        keys |= np.repeat(np.arange(start, stop, dtype=np.uint64) << np.uint64(32), lengths)
-        keys.sort()
-        first = np.flatnonzero(np.append(True, keys[1:] != keys[:-1])) if len(keys) else np.empty(0, np.int64)
-        counts.append(np.diff(np.append(first, len(keys))).astype(np.float32))
-        keys = keys[first]
-        rows.append((keys >> np.uint64(32)).astype(np.int64))
-        features.append((keys & np.uint64(0xFFFFFFFF)).astype(np.uint32))
-        start = stop
-    if not rows:
-        return np.empty(0, np.int64), np.empty(0, np.uint32), np.empty(0, np.float32)
-    return np.concatenate(rows), np.concatenate(features), np.concatenate(counts)
+    lengths = np.fromiter((len(bag) // 6 for bag in bags), np.int64, len(bags))
+    features = np.frombuffer(b"".join(map(bag_features, bags)), np.uint32)
+    counts = np.frombuffer(b"".join(map(bag_counts, bags)), np.uint16)
+    return np.repeat(np.arange(len(bags)), lengths), features, counts.astype(np.float32)
 
 
 def _rarity(n: int, frequency: IntArray, share: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -95,34 +79,62 @@ def _rarity(n: int, frequency: IntArray, share: npt.NDArray[np.float64]) -> npt.
     return weighted
 
 
-def weigh(descriptions: Sequence[Description]) -> Features:
+def _usual_rarity(share: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return the inverse document frequency of features that *share* of all tests at large have."""
+    rarity: npt.NDArray[np.float64] = _rarity(0, np.zeros(len(share), np.int64), share)
+    return rarity
+
+
+def weigh(descriptions: Sequence[Description], *, num_threads: int | None = None) -> Features:
     """Weigh the bags of *descriptions* by the suite they form."""
-    n = len(descriptions)
-    parts: list[tuple[IntArray, npt.NDArray[np.uint32], FloatArray]] = []
-    keys: list[npt.NDArray[np.uint64]] = []
-    n_columns = 0
-    background = load_background()
+    n, background = len(descriptions), load_background()
+    lengths = np.zeros((n, len(BAGS)), np.int64)
+    counted = []
     for number, bag in enumerate(BAGS):
         row, feature, count = _counted([getattr(description, bag) for description in descriptions])
-        distinct, column = np.unique(feature, return_inverse=True)
-        frequency = np.bincount(column, minlength=len(distinct))
-        idf = _rarity(n, frequency, background[number].of(distinct))
-        weight = (1.0 + np.log(count)) * idf[column].astype(np.float32)
-        length = np.sqrt(np.bincount(row, weights=weight.astype(np.float64) ** 2, minlength=n) * len(BAGS))
-        scaled: FloatArray = (weight / length[row]).astype(np.float32)
-        parts.append((row, (column + n_columns).astype(np.uint32), scaled))
+        lengths[:, number] = np.bincount(row, minlength=n)
+        counted.append((feature, (1.0 + np.log(count)).astype(np.float32)))
+        del row, count
+    # The bags of a row follow each other.
+    bag_ends = _ends(lengths.ravel())
+    columns, amounts = np.empty(bag_ends[-1], np.uint32), np.empty(bag_ends[-1], np.float32)
+    keys: list[npt.NDArray[np.uint64]] = []
+    rarity: list[FloatArray] = []
+    usual_rarity: list[FloatArray] = []
+    n_columns = 0
+    for number, (feature, amount) in enumerate(counted):
+        distinct, frequency = _distinct(feature)
+        share = background[number].of(distinct)
+        place_rows(
+            _ends(lengths[:, number]),
+            sorted_positions(distinct, feature, num_threads=num_threads),
+            amount,
+            columns,
+            amounts,
+            first_column=n_columns,
+            starts=bag_ends[number : -1 : len(BAGS)].copy(),
+            num_threads=num_threads,
+        )
         n_columns += len(distinct)
         keys.append(distinct.astype(np.uint64) | np.uint64(number << 32))
-    row = np.concatenate([part[0] for part in parts])
-    order = np.argsort(row, kind="stable")
-    indptr = np.zeros(n + 1, np.int64)
-    np.cumsum(np.bincount(row, minlength=n), out=indptr[1:])
-    return Features(
-        indptr,
-        np.concatenate([part[1] for part in parts])[order],
-        np.concatenate([part[2] for part in parts])[order],
-        np.concatenate(keys),
-    )
+        rarity.append(_rarity(n, frequency, share).astype(np.float32))
+        usual_rarity.append(_usual_rarity(share).astype(np.float32))
+    values = weigh_rows(bag_ends, columns, amounts, np.concatenate(rarity), 1 / len(BAGS), num_threads=num_threads)
+    usual = weigh_rows(bag_ends, columns, amounts, np.concatenate(usual_rarity), 1 / len(BAGS), num_threads=num_threads)
+    return Features(bag_ends[:: len(BAGS)].copy(), columns, values, usual, np.concatenate(keys))
+
+
+def _ends(lengths: IntArray) -> IntArray:
+    ends = np.zeros(len(lengths) + 1, np.int64)
+    np.cumsum(lengths, out=ends[1:])
+    return ends
+
+
+def _distinct(features: npt.NDArray[np.uint32]) -> tuple[npt.NDArray[np.uint32], IntArray]:
+    """Return the distinct values of *features*, ascending, and how often each is there."""
+    ordered = np.sort(features)
+    first = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1])) if len(ordered) else np.empty(0, np.int64)
+    return ordered[first], np.diff(np.append(first, len(ordered)))
 
 
 def _mixed(keys: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
@@ -134,41 +146,29 @@ def _mixed(keys: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
     return mixed
 
 
-def sketch(features: Features, dimension: int = SKETCH_DIMENSION) -> FloatArray:
-    """Project the rows of *features* to float32 (n, *dimension*), scaled to length 1; rows without features stay 0.
+def sketch(features: Features, dimension: int = SKETCH_DIMENSION, *, num_threads: int | None = None) -> FloatArray:
+    """Project the rows of *features* to float32 (n, *dimension*), of length 1; rows without features stay 0.
 
-    A feature's place in the projection is a fixed function of the feature, whatever suite it is met in.
+    A row's sketch is a function of the unit alone, whatever suite it stands in.
     """
     scrambled = _mixed(features.keys)
     # Sixteen bits a touch: the lowest is the sign, the others the place.
     shifts = np.arange(SKETCH_TOUCHES, dtype=np.uint64) * np.uint64(16)
-    bits = (scrambled[:, None] >> shifts) & np.uint64(0xFFFF)
-    sign = (bits & np.uint64(1)).astype(np.int8) * 2 - 1
-    place = ((bits >> np.uint64(1)) % np.uint64(dimension)).astype(np.int32)
-    vectors = np.zeros((features.n_rows, dimension), np.float32)
-    block = 2048
-    for start in range(0, features.n_rows, block):
-        stop = min(start + block, features.n_rows)
-        low, high = features.indptr[start], features.indptr[stop]
-        columns = features.indices[low:high]
-        row = np.repeat(np.arange(stop - start), np.diff(features.indptr[start : stop + 1]))
-        cell = (row[:, None] * dimension + place[columns]).ravel()
-        amount = (features.values[low:high, None] * sign[columns]).ravel()
-        vectors[start:stop] = np.bincount(cell, weights=amount, minlength=(stop - start) * dimension).reshape(
-            stop - start, dimension
-        )
-    length = np.linalg.norm(vectors, axis=1, keepdims=True)
-    np.divide(vectors, length, out=vectors, where=length > 0)
+    bits = (scrambled[:, None] >> shifts).astype(np.uint16)
+    touches = ((bits >> np.uint16(1)) % np.uint16(dimension)) * np.uint16(2) + (bits & np.uint16(1))
+    vectors = project_rows(
+        features.indptr, features.indices, features.usual_values, touches, dimension, num_threads=num_threads
+    )
+    length = np.sqrt((vectors.astype(np.float64) ** 2).sum(axis=1, keepdims=True))
+    np.divide(vectors, length, out=vectors, where=length > 0, casting="same_kind")
     return vectors
 
 
-def block_dots(features: Features, rows: IntArray) -> FloatArray:
-    """Return all inner products of *rows*, float32 (len(rows), len(rows)), by a dense product over their features."""
-    spans = [slice(features.indptr[row], features.indptr[row + 1]) for row in rows]
-    columns = np.concatenate([features.indices[span] for span in spans])
-    distinct, column = np.unique(columns, return_inverse=True)
-    dense = np.zeros((len(rows), len(distinct)), np.float32)
-    lengths = np.fromiter((span.stop - span.start for span in spans), np.int64, len(rows))
-    dense[np.repeat(np.arange(len(rows)), lengths), column] = np.concatenate([features.values[s] for s in spans])
-    dots: FloatArray = dense @ dense.T
-    return dots
+def search_rows(features: Features, *, num_threads: int | None = None) -> FloatArray:
+    """Return the sketches of all rows, scaled and rounded to whole numbers, float32 (n, SKETCH_DIMENSION).
+
+    Their inner products are whole numbers below 2**24, which float32 adds up exactly in any order: a search gives the
+    same scores whatever computes them, and whatever else is searched with them.
+    """
+    rows: FloatArray = np.rint(sketch(features, num_threads=num_threads) * np.float32(SEARCH_SCALE))
+    return rows

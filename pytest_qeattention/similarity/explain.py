@@ -31,7 +31,13 @@ class _Holes(Forms):
         super().rename_locals()
 
     def write_literal(self, node: ast.AST) -> None:
-        self.literals.append(ast.unparse(node))
+        try:
+            self.literals.append(ast.unparse(node))
+        except ValueError:
+            # Python writes no integer of thousands of decimal digits.
+            plain = Forms()
+            plain.write_literal(node)
+            self.literals.append(" ".join(plain.literals))
 
 
 def parse_unit(unit: Unit) -> ast.FunctionDef | ast.AsyncFunctionDef | None:

@@ -11,24 +11,33 @@ from hashlib import sha256
 
 import numpy as np
 
-from pytest_qeattention.similarity.describe import Description
+from pytest_qeattention.similarity.describe import Description, words_of
 from pytest_qeattention.similarity.explain import differences
-from pytest_qeattention.similarity.linkage import Cluster, average_linkage
+from pytest_qeattention.similarity.group_model import (
+    GROUP_FACTS,
+    SHIPPED_GROUPS,
+    GroupModel,
+    gather_evidence,
+    probability,
+)
+from pytest_qeattention.similarity.linkage import average_linkage, edges_that_count
 from pytest_qeattention.similarity.model import Group, Kind, Unit
-from pytest_qeattention.similarity.pairs import Facts, Pairs
+from pytest_qeattention.similarity.pairs import Facts, IntArray, Pairs, common_share
+from pytest_qeattention.wording import first_names
 
-# A group of three and more is reported when its best pair scores this much, a pair alone when it scores this much more,
-# and the pairs of a group score this much less on average. Code that is equal but for its literals is folded more
-# readily than its score alone says; the score of other pairs is lowered by the factor. All four were chosen with the
-# pair model (benchmarks/quality/similar.py): over half of what maintainers folded is found in held-out projects, and
-# one in seven of the tests that they left alone is flagged. One threshold for groups of any size finds less.
-GROUP_THRESHOLD = 0.822
-_PAIR_MARGIN = 0.045
-_LINK_MARGIN = 0.055
-_OTHER_FORM_FACTOR = 0.95
-# This many tests of one class or module whose code is equal but for literals are a family whatever their words: of that
-# many, literals alone can outweigh what is shared. In held-out projects it finds more and flags .001 more.
-FAMILY_SIZE = 8
+# Groups grow while the pairs between two parts score this much on average: of .5, .6, .7 and .75 it found most of what
+# maintainers folded in held-out projects with one neighbour in eight flagged.
+LINK_SCORE = 0.6
+# A group is reported from this probability on: one in eight of the tests that maintainers left alone is flagged, of
+# which most are as alike as those that were folded (benchmarks/quality/similar.py).
+GROUP_THRESHOLD = 0.5
+# Both kinds of evidence have to agree: tests of one idiom that speak of different things have the shape in common,
+# tests of one subject the words.
+LEAST_COSINE = 0.3
+LEAST_COMMON = 0.5
+# This many tests of one class or module whose code is equal but for literals stand together: of a large file not all
+# pairs are scored, and linkage takes a pair without a score for one of tests that have nothing in common.
+FAMILY_SIZE = 64
 # How much a group of each kind is worth acting on, per line that would go.
 _WORTH: dict[Kind, float] = {"duplicate": 1.0, "parametrize": 0.7, "similar": 0.3}
 
@@ -65,50 +74,35 @@ def find_groups(
     pairs: Pairs,
     threshold: float,
     *,
+    model: GroupModel = SHIPPED_GROUPS,
     explain: bool = True,
+    num_threads: int | None = None,
 ) -> list[Group]:
-    """Group units of equal identity, and three or more whose best pair reaches *threshold*, two that exceed it clearly.
+    """Group units of equal identity, and those that a maintainer would fold with a probability of *threshold*.
 
     The groups are in no particular order.
     Without *explain* the groups carry no reasons, which take longer to find than the groups themselves.
     """
-    copies: defaultdict[int, list[int]] = defaultdict(list)
-    families: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
-    for row, description in enumerate(descriptions):
-        if not description.is_placeholder:
-            copies[int(facts.identity[row])].append(row)
-            families[int(facts.scope[row]), int(facts.literal[row])].append(row)
-    groups = [_duplicate_group([units[row] for row in rows]) for rows in copies.values() if len(rows) > 1]
-    # Copies, and families, stand together already: the first of each goes on to be compared with the others.
-    bundles = {rows[0]: rows for rows in families.values() if len(rows) >= FAMILY_SIZE}
-    in_family = {row for rows in bundles.values() for row in rows}
-    for rows in copies.values():
-        alone = [row for row in rows if row not in in_family]
-        if alone:
-            bundles[alone[0]] = alone
-    serves = np.zeros(len(units), bool)
-    serves[list(bundles)] = True
-    kept = pairs.usual & serves[pairs.left] & serves[pairs.right]
-    left, right = pairs.left[kept], pairs.right[kept]
-    same_form = facts.literal[left] == facts.literal[right]
-    strength = pairs.score[kept] * np.where(same_form, 1.0, _OTHER_FORM_FACTOR)
-    edges = list(zip(left.tolist(), right.tolist(), strength.tolist(), strict=True))
-    found: list[tuple[list[int], float | None]] = []
-    spent: set[int] = set()
-    for cluster in _strong_clusters(edges, threshold):
-        found.append((sorted(row for node in cluster.members for row in bundles[node]), cluster.score))
-        spent.update(cluster.members)
-    found.extend((bundles[row], None) for row in bundles if row in in_family and row not in spent)
-    evidence = _Evidence(pairs, facts, [rows for rows, _ in found])
-    for number, (rows, score) in enumerate(found):
+    copies, found = gather_clusters(descriptions, facts, pairs)
+    groups = [_duplicate_group([units[row] for row in rows]) for rows in copies]
+    evidence = gather_evidence(facts, pairs, [rows for rows, _ in found])
+    worth = probability(evidence, model)
+    kept = [number for number in range(len(found)) if worth[number] >= threshold]
+    common = _least_common(descriptions, facts, pairs, [found[number][0] for number in kept], num_threads)
+    mean_score = evidence.facts[:, GROUP_FACTS.index("mean score")].tolist()
+    for number, share in zip(kept, common, strict=True):
+        rows, score = found[number]
+        if share < LEAST_COMMON or evidence.mean_cosine[number] < LEAST_COSINE:
+            continue
         groups.append(
             _alike_group(
                 [units[row] for row in rows],
-                evidence.score[number] if score is None else score,
-                one_shape=len({int(facts.shape[row]) for row in rows}) == 1,
-                one_scope=len({int(facts.scope[row]) for row in rows}) == 1,
-                common=evidence.common[number],
-                cosine=evidence.cosine[number],
+                mean_score[number] if score is None else score,
+                one_shape=_is_one(facts.shape, rows),
+                one_scope=_is_one(facts.scope, rows),
+                in_a_row=_is_one(facts.file, rows) and bool((np.diff(facts.ordinal[rows]) == 1).all()),
+                common=share,
+                cosine=float(evidence.least_cosine[number]),
                 copies=len(rows) - len({int(facts.identity[row]) for row in rows}),
                 explain=explain,
             )
@@ -116,38 +110,61 @@ def find_groups(
     return groups
 
 
-def _strong_clusters(edges: Sequence[tuple[int, int, float]], threshold: float) -> list[Cluster]:
-    """Link nodes, and keep the clusters whose best pair is good enough for their size."""
-    clusters = average_linkage(edges, threshold - _LINK_MARGIN)
-    home = {node: number for number, cluster in enumerate(clusters) for node in cluster.members}
-    best: defaultdict[int, float] = defaultdict(float)
-    for a, b, score in edges:
-        if a in home and home[a] == home.get(b):
-            best[home[a]] = max(best[home[a]], score)
-    return [
-        cluster
-        for number, cluster in enumerate(clusters)
-        if best[number] >= threshold + (_PAIR_MARGIN if len(cluster.members) == 2 else 0.0)
-    ]
+def gather_clusters(
+    descriptions: Sequence[Description], facts: Facts, pairs: Pairs
+) -> tuple[list[list[int]], list[tuple[list[int], float | None]]]:
+    """Return rows of equal identity, and clusters of linked rows with the mean score of their last merge.
+
+    The score of a family that is linked to nothing is None.
+    """
+    copies: defaultdict[int, list[int]] = defaultdict(list)
+    families: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
+    for row, description in enumerate(descriptions):
+        if not description.is_placeholder:
+            copies[int(facts.identity[row])].append(row)
+            families[int(facts.scope[row]), int(facts.literal[row])].append(row)
+    # Copies, and families, stand together already: the first of each goes on to be compared with the others.
+    bundles = {rows[0]: rows for rows in families.values() if len(rows) >= FAMILY_SIZE}
+    in_family = {row for rows in bundles.values() for row in rows}
+    for rows in copies.values():
+        alone = [row for row in rows if row not in in_family]
+        if alone:
+            bundles[alone[0]] = alone
+    serves = np.zeros(len(descriptions), bool)
+    serves[list(bundles)] = True
+    kept = pairs.usual & serves[pairs.left] & serves[pairs.right]
+    edges = edges_that_count(pairs.left[kept], pairs.right[kept], pairs.score[kept], LINK_SCORE)
+    clusters: list[tuple[list[int], float | None]] = []
+    spent: set[int] = set()
+    for cluster in average_linkage(edges, LINK_SCORE):
+        clusters.append((sorted(row for node in cluster.members for row in bundles[node]), cluster.score))
+        spent.update(cluster.members)
+    clusters.extend((bundles[row], None) for row in bundles if row in in_family and row not in spent)
+    return [rows for rows in copies.values() if len(rows) > 1], clusters
 
 
-class _Evidence:
-    """Hold what the scored pairs inside each group say: least common share and cosine, and mean score."""
+def _is_one(numbers: IntArray, rows: Sequence[int]) -> bool:
+    return len({int(numbers[row]) for row in rows}) == 1
 
-    def __init__(self, pairs: Pairs, facts: Facts, groups: Sequence[Sequence[int]]) -> None:
-        group = np.full(len(facts.file), -1)
-        for number, rows in enumerate(groups):
-            group[list(rows)] = number
-        inside = pairs.usual & (group[pairs.left] == group[pairs.right]) & (group[pairs.left] >= 0)
-        at = group[pairs.left[inside]]
-        common, cosine = np.ones(len(groups)), np.ones(len(groups))
-        np.minimum.at(common, at, pairs.common[inside])
-        np.minimum.at(cosine, at, pairs.cosine[inside])
-        count = np.bincount(at, minlength=len(groups))
-        score = np.bincount(at, weights=pairs.score[inside], minlength=len(groups)) / np.maximum(count, 1)
-        self.common: list[float] = common.tolist()
-        self.cosine: list[float] = cosine.tolist()
-        self.score: list[float] = score.tolist()
+
+def _least_common(
+    descriptions: Sequence[Description],
+    facts: Facts,
+    pairs: Pairs,
+    groups: Sequence[Sequence[int]],
+    num_threads: int | None,
+) -> list[float]:
+    """Return the least share of code, in order, that a scored pair inside each group has in common."""
+    home = np.full(len(facts.file), -1)
+    for number, rows in enumerate(groups):
+        if not _is_one(facts.shape, rows):
+            home[list(rows)] = number
+    inside = np.flatnonzero(pairs.usual & (home[pairs.left] == home[pairs.right]) & (home[pairs.left] >= 0))
+    left, right = pairs.left[inside], pairs.right[inside]
+    least = np.ones(len(groups))
+    np.minimum.at(least, home[left], common_share(descriptions, left, right, num_threads))
+    shares: list[float] = least.tolist()
+    return shares
 
 
 def _duplicate_group(tests: Sequence[Unit]) -> Group:
@@ -162,6 +179,7 @@ def _alike_group(
     *,
     one_shape: bool,
     one_scope: bool,
+    in_a_row: bool,
     common: float,
     cosine: float,
     copies: int,
@@ -177,6 +195,7 @@ def _alike_group(
     else:
         reasons.append(f"at least {common:.0%} of the code is the same, in order, literals aside")
     reasons.append(f"identifiers and words agree (cosine of at least {cosine:.2f})")
+    reasons.extend(_place_and_names(tests, in_a_row=in_a_row))
     if kind == "parametrize" and all("self.assert" in unit.source for unit in tests):
         reasons.append("methods of unittest: pytest.mark.parametrize does not work on them, subTest does")
     if not one_scope:
@@ -185,3 +204,13 @@ def _alike_group(
     if copies:
         reasons.append(f"{copies} of them repeat{'s' if copies == 1 else ''} another to the letter")
     return make_group(kind, score, tests, reasons)
+
+
+def _place_and_names(tests: Sequence[Unit], *, in_a_row: bool) -> list[str]:
+    """Say what makes tests likelier to be folded beside their code: that they follow each other, and their names."""
+    shared = set.intersection(*(set(words_of(unit.name)) for unit in tests)) - {"test"}
+    words = [word for word in dict.fromkeys(words_of(tests[0].name)) if word in shared and not word.isdecimal()]
+    parts = ["they follow each other"] if in_a_row else []
+    if words:
+        parts.append(f"their names share {first_names(words)}")
+    return ["; ".join(parts)] if parts else []

@@ -6,8 +6,11 @@ PYTEST_DONT_REWRITE
 from __future__ import annotations
 
 import heapq
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,3 +56,35 @@ def average_linkage(edges: Sequence[tuple[int, int, float]], threshold: float) -
                 low, high = min(a, other), max(a, other)
                 heapq.heappush(heap, (-mean, low, high, len(members[low]), len(members[high])))
     return [Cluster(members[node], heights[node]) for node in sorted(heights)]
+
+
+def edges_that_count(
+    left: npt.NDArray[np.int64], right: npt.NDArray[np.int64], score: npt.NDArray[np.float64], threshold: float
+) -> list[tuple[int, int, float]]:
+    """Return those edges on which the result of `average_linkage` depends.
+
+    What merges is linked by edges of at least *threshold*; edges between two parts that such do not link never count.
+    """
+    strong = score >= threshold
+    part = np.full(int(max(left.max(initial=-1), right.max(initial=-1))) + 1, -1)
+    for node, top in _parts(zip(left[strong].tolist(), right[strong].tolist(), strict=True)).items():
+        part[node] = top
+    counts = (part[left] == part[right]) & (part[left] >= 0)
+    return list(zip(left[counts].tolist(), right[counts].tolist(), score[counts].tolist(), strict=True))
+
+
+def _parts(pairs: Iterable[tuple[int, int]]) -> dict[int, int]:
+    """Return for each node of *pairs* one node of the connected part that it belongs to."""
+    above: dict[int, int] = {}
+
+    def top(node: int) -> int:
+        while above[node] != node:
+            above[node] = above[above[node]]
+            node = above[node]
+        return node
+
+    for a, b in pairs:
+        above.setdefault(a, a)
+        above.setdefault(b, b)
+        above[top(b)] = top(a)
+    return {node: top(node) for node in list(above)}

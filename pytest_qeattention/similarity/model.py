@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 Kind = Literal["duplicate", "parametrize", "similar"]
+Status = Literal["new", "accepted"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,28 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True)
+class Acknowledgement:
+    """Say where and why a test is taken out of the groups that it is in."""
+
+    test: Unit
+    line: int
+    """1-based line of the comment."""
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Say whether a suggestion was found to do what its tests do, by running both."""
+
+    state: Literal["verified", "failed", "not run"]
+    reason: str
+    cases: int | None = None
+    """Number of cases with equal outcomes; None unless verified."""
+    noticed: int | None = None
+    """Number of cases whose changed value made both fail; None unless verified."""
+
+
+@dataclass(frozen=True, slots=True)
 class Group:
     """Hold tests that repeat each other, with the evidence that put them together."""
 
@@ -64,6 +87,39 @@ class Group:
     """Two or more, in order of path and line."""
     reasons: tuple[str, ...] = ()
     suggestion: str | None = None
+    """Source of a parametrized test that stands for the tests, as `fold` writes it."""
+    verdict: Verdict | None = None
+    """What running the suggestion showed; None when it was not asked for."""
+    status: Status | None = None
+    """What the baseline says of it; None without a baseline."""
+    new_tests: tuple[Unit, ...] = ()
+    """Tests of a new group that the baseline does not have."""
+    acknowledged: tuple[Acknowledgement, ...] = ()
+    """Tests that were found with these and are acknowledged, so that they are not among them."""
+
+    @property
+    def is_finding(self) -> bool:
+        """Whether no baseline has accepted it."""
+        return self.status != "accepted"
+
+    @property
+    def first_test(self) -> Unit:
+        """The test to point at: the first new one where some are accepted."""
+        return self.new_tests[0] if self.new_tests else self.tests[0]
+
+
+@dataclass(frozen=True, slots=True)
+class BaselineUse:
+    """Say what a baseline had to do with a report."""
+
+    path: str
+    """As the report names it."""
+    stale: tuple[tuple[str, str], ...] = ()
+    """Path and test of entries that nothing answers to any more."""
+    written: str | None = None
+    """What an update did, in words; None without one."""
+    error: str | None = None
+    """Why an update could not be written; None where it was, or none was asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,3 +152,13 @@ class SimilarReport:
     """Report lines that a workload wrote itself; None for the standard rendering."""
     search: str = "exact"
     """How nearest neighbours were found: ``exact`` or ``hnsw``."""
+    acknowledged: tuple[Acknowledgement, ...] = ()
+    """Acknowledgements that took a test out of a group."""
+    unneeded: tuple[Acknowledgement, ...] = ()
+    """Acknowledgements of tests that are in no group."""
+    set_aside: tuple[Group, ...] = ()
+    """Groups that are no finding, because all of their tests but one are acknowledged; with all tests."""
+    below_threshold: int = 0
+    """Number of groups that a threshold of the ini file keeps out of the report."""
+    baseline: BaselineUse | None = None
+    """None when no baseline was given."""

@@ -14,7 +14,7 @@ import os
 import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -84,6 +84,14 @@ class Setup:
     inifile: Path | None
     rules: NamingRules
     problems: tuple[Problem, ...] = ()
+    values: Values = field(default_factory=dict)
+    """All that the ini file says, with what addopts overrides."""
+
+    def lines(self, key: str) -> tuple[str, ...]:
+        """Return the value of *key* as pytest reads one of type ``linelist``."""
+        value = self.values.get(key)
+        entries = value if isinstance(value, list) else str(value or "").split("\n")
+        return tuple(line for line in map(str.strip, map(str, entries)) if line)
 
 
 def path_matches(path: PurePath, pattern: str) -> bool:
@@ -97,10 +105,9 @@ def path_matches(path: PurePath, pattern: str) -> bool:
     return fnmatch.fnmatch(str(path), pattern)
 
 
-def _name_matches(name: str, options: Sequence[str]) -> bool:
-    return any(
-        name.startswith(option) or (any(c in option for c in "*?[") and fnmatch.fnmatch(name, option))
-        for option in options
+def _name_matches(name: str, options: tuple[str, ...]) -> bool:
+    return name.startswith(options) or any(
+        any(c in option for c in "*?[") and fnmatch.fnmatch(name, option) for option in options
     )
 
 
@@ -206,7 +213,7 @@ class _Reader:
             deselect=tuple(deselect),
             collect_in_virtualenv="--collect-in-virtualenv" in addopts,
         )
-        return Setup(rootdir, inifile, rules, tuple(self.problems))
+        return Setup(rootdir, inifile, rules, tuple(self.problems), values)
 
     def args(self, where: Path, values: Values, key: str) -> tuple[str, ...] | None:
         value = values.get(key)
@@ -239,6 +246,9 @@ def _words(error: Exception) -> str:
 
 def display_path(path: Path, cwd: Path) -> str:
     """Return *path* relative to *cwd* with forward slashes; absolute where no relative path exists."""
+    text, base = str(path), f"{cwd}{os.sep}"
+    if text.startswith(base) and ".." not in text:
+        return text[len(base) :].replace(os.sep, "/")
     try:
         return Path(os.path.relpath(path, cwd)).as_posix()
     except ValueError:

@@ -1,15 +1,16 @@
 """Pairs of units that may belong together, and one score for each.
 
-A pair's score is a logistic function of seven facts: how alike the weighted features are, how much of the code is
-common in order, whether the normal forms are equal, and where the two stand. Both kinds of evidence have to agree:
-neither wording nor structure alone reaches the score from which a group is reported.
+A pair's score is how probable it is that a maintainer would fold the two: a logistic function of nine facts, how alike
+the weighted features and the names are, where the two stand, how long they are and how crowded it is around them, read
+through a calibration of three weights (beta calibration; Kull, Silva Filho & Flach, 2017).
 
 PYTEST_DONT_REWRITE
 """
 
 from __future__ import annotations
 
-import itertools
+import ast
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,46 +19,47 @@ import numpy as np
 import numpy.typing as npt
 
 from pytest_qeattention.attention import csr_pair_dots, lcs_lengths
-from pytest_qeattention.index import nearest
-from pytest_qeattention.similarity.describe import Description
-from pytest_qeattention.similarity.evidence import Features, block_dots, sketch, weigh
+from pytest_qeattention.similarity.describe import Description, words_of
+from pytest_qeattention.similarity.evidence import BAGS, Features, weigh
 from pytest_qeattention.similarity.model import Unit
+from pytest_qeattention.similarity.partners import find_partners
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
 FACTS = (
     "cosine",
-    "same literal form",
-    "same shape",
-    "common sequence",
+    "cosine of tokens",
     "same file",
     "same class",
     "log distance in file",
+    "next to each other",
+    "log statements",
+    "log tests nearby",
+    "common words of names",
 )
 
 
 @dataclass(frozen=True, slots=True)
 class PairModel:
-    """Hold a logistic model of a pair's facts."""
+    """Hold a logistic model of a pair's facts, and what makes a probability of its values."""
 
     weights: tuple[float, ...]
     """One for each of `FACTS`."""
     intercept: float
+    calibration: tuple[float, float, float] = (1.0, 1.0, 0.0)
+    """Weights of the logarithms of p and of 1 / (1 - p), p being the logistic function, and the intercept."""
 
 
 # Fitted by benchmarks/quality/similar.py on tests that maintainers folded, every project of the same weight; the
 # quality that is published (benchmarks/results) is of models that had not seen the project they answered for.
-SHIPPED = PairModel((7.126, 0.111, 0.461, 1.918, 2.919, 1.007, -0.134), -10.568)
+SHIPPED = PairModel(
+    (4.6602, 4.1713, 2.7152, 0.802, -0.1322, 0.6502, -0.9113, -0.1675, 0.5475), -7.9335, (0.7452, 1.8295, -0.8774)
+)
 
-# Pairs below this cosine were never siblings that another fact would have saved.
-COSINE_FLOOR = 0.2
-# Tests of other files that are looked at for each test.
-CANDIDATES = 20
-# In a file of more tests than this only each test's best partners are scored: all pairs would take memory and time by
-# the square of its size.
-DENSE_FILE = 512
-BEST_IN_FILE = 64
+# Tests of one file are near each other from this cosine on; past so many it makes no difference.
+NEAR_COSINE = 0.6
+MOST_NEAR = 64
 # Longer tests are compared by their first tokens: the memory of a comparison grows with the square of the length.
 LONGEST_SEQUENCE = 4096
 
@@ -74,6 +76,12 @@ class Facts:
     shape: IntArray
     identity: IntArray
     """Equal for units of the same exact form whose free names stand for the same things."""
+    statements: IntArray
+    """Number of statements, those inside others included."""
+    name_ends: IntArray
+    """(n + 1,): where each unit's words end in `name_words`, the first number being 0."""
+    name_words: npt.NDArray[np.uint32]
+    """Numbers of the distinct words of each unit's name, ascending; ``test`` is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +91,8 @@ class Pairs:
     left: IntArray
     right: IntArray
     cosine: FloatArray
-    common: FloatArray
-    """Share of the two token sequences that is common in order, 0 to 1."""
+    values: npt.NDArray[np.float32]
+    """Facts of each pair, (n_pairs, len(FACTS))."""
     score: FloatArray
     """0 to 1."""
     usual: npt.NDArray[np.bool_]
@@ -98,113 +106,98 @@ def _numbered(values: Sequence[object]) -> IntArray:
     return np.fromiter((numbers.setdefault(value, len(numbers)) for value in values), np.int64, len(values))
 
 
+_STATEMENTS = frozenset(zlib.crc32(f"({kind.__name__}".encode()) for kind in ast.stmt.__subclasses__())
+
+
 def gather_facts(units: Sequence[Unit], descriptions: Sequence[Description], bindings: Sequence[str]) -> Facts:
     """Number files, scopes and forms of *units*, which are in order of path and line."""
     file = _numbered([unit.path for unit in units])
     # Units of a file follow each other, so a file's first unit is where its number first stands.
     first = np.unique(file, return_index=True)[1][file]
+    lengths = np.fromiter((len(d.sequence) // 4 for d in descriptions), np.int64, len(descriptions))
+    name_ends, name_words = _name_words(units)
     return Facts(
         file=file,
         scope=_numbered([(unit.path, unit.qualname.rpartition("::")[0]) for unit in units]),
         ordinal=np.arange(len(units)) - first,
-        length=np.fromiter((len(d.sequence) // 4 for d in descriptions), np.int64, len(descriptions)),
+        length=lengths,
         literal=_numbered([description.literal for description in descriptions]),
         shape=_numbered([description.shape for description in descriptions]),
         identity=_numbered([(d.exact, binding) for d, binding in zip(descriptions, bindings, strict=True)]),
+        statements=_count_statements(descriptions),
+        name_ends=name_ends,
+        name_words=name_words,
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """Hold pairs before they are scored, ``left`` < ``right``."""
-
-    left: IntArray
-    right: IntArray
-    cosine: FloatArray
-    usual: npt.NDArray[np.bool_]
-    search: str = "exact"
+def _count_statements(descriptions: Sequence[Description]) -> IntArray:
+    kinds = np.array(sorted(_STATEMENTS), np.uint32)
+    ends = np.append(0, np.cumsum([len(description.sequence) // 4 for description in descriptions]))
+    tokens = np.frombuffer(b"".join(description.sequence for description in descriptions), np.uint32)
+    found = np.append(0, np.cumsum(kinds[np.minimum(np.searchsorted(kinds, tokens), len(kinds) - 1)] == tokens))
+    counts: IntArray = np.diff(found[ends.astype(np.int64)])
+    return counts
 
 
-@dataclass(frozen=True, slots=True)
-class _Finder:
-    """Find the pairs that are worth scoring."""
-
-    features: Features
-    vectors: npt.NDArray[np.float32]
-    file: IntArray
-    neighbors: int
-    num_threads: int | None
-    cache_dir: Path | None
-
-    def find(self) -> list[_Found]:
-        borders = np.flatnonzero(self.file[1:] != self.file[:-1]) + 1
-        found = [self._nearest(np.arange(len(self.file)), CANDIDATES, across_files=True)]
-        for start, stop in itertools.pairwise([0, *borders.tolist(), len(self.file)]):
-            rows = np.arange(start, stop)
-            if len(rows) > DENSE_FILE:
-                found.append(self._nearest(rows, BEST_IN_FILE, across_files=False))
-            elif len(rows) > 1:
-                found.append(self._all(rows))
-        return found
-
-    def _all(self, rows: IntArray) -> _Found:
-        dots = block_dots(self.features, rows)
-        left, right = np.nonzero(np.triu(dots >= self._floor(), 1))
-        cosine = dots[left, right].astype(np.float64)
-        return _Found(rows[left], rows[right], cosine, cosine >= COSINE_FLOOR)
-
-    def _nearest(self, rows: IntArray, usual: int, *, across_files: bool) -> _Found:
-        """Pair each of *rows* with its nearest among them; *usual* of these are looked at in any case."""
-        if len(rows) < 2:
-            none = np.empty(0, np.int64)
-            return _Found(none, none, np.empty(0), np.empty(0, bool))
-        k = min(max(usual, self.neighbors), len(rows) - 1)
-        found = nearest(self.vectors[rows], k, num_threads=self.num_threads, cache_dir=self.cache_dir)
-        partner = rows[found.indices]
-        keys = self._keys(rows, partner, across_files)
-        is_usual = np.isin(keys, self._keys(rows, partner[:, :usual], across_files))
-        left, right = keys // len(self.file), keys % len(self.file)
-        dots = csr_pair_dots(
-            self.features.indptr,
-            self.features.indices,
-            self.features.values,
-            left,
-            right,
-            num_threads=self.num_threads,
-        )
-        cosine = dots.astype(np.float64)
-        kept = cosine >= self._floor()
-        is_usual &= cosine >= COSINE_FLOOR
-        return _Found(left[kept], right[kept], cosine[kept], is_usual[kept], found.mode)
-
-    def _keys(self, rows: IntArray, partner: IntArray, across_files: bool) -> IntArray:
-        """Number the distinct pairs of a row and its partners, ascending by left and right."""
-        row, other = np.repeat(rows, partner.shape[1]), partner.ravel()
-        if across_files:
-            away = self.file[row] != self.file[other]
-            row, other = row[away], other[away]
-        return np.unique(np.minimum(row, other) * len(self.file) + np.maximum(row, other))
-
-    def _floor(self) -> float:
-        return COSINE_FLOOR if self.neighbors == 0 else -1.0
+def _name_words(units: Sequence[Unit]) -> tuple[IntArray, npt.NDArray[np.uint32]]:
+    numbers: dict[str, int] = {}
+    ends, words = [0], []
+    for unit in units:
+        words += sorted({numbers.setdefault(word, len(numbers)) for word in words_of(unit.name) if word != "test"})
+        ends.append(len(words))
+    return np.array(ends, np.int64), np.array(words, np.uint32)
 
 
-def pair_facts(facts: Facts, left: IntArray, right: IntArray, cosine: FloatArray, common: FloatArray) -> FloatArray:
-    """Return the facts of each pair in the order of `FACTS`, float64 (len(left), 7)."""
+def near_counts(facts: Facts, left: IntArray, right: IntArray, cosine: FloatArray) -> IntArray:
+    """Count the tests of the same file that each unit is near to, at most `MOST_NEAR`, among the pairs given."""
+    near = (cosine >= NEAR_COSINE) & (facts.file[left] == facts.file[right])
+    both = np.concatenate([left[near], right[near]])
+    return np.minimum(np.bincount(both, minlength=len(facts.file)), MOST_NEAR).astype(np.int64)
+
+
+def pair_facts(
+    facts: Facts,
+    features: Features,
+    near: IntArray,
+    left: IntArray,
+    right: IntArray,
+    cosine: FloatArray,
+    num_threads: int | None = None,
+) -> npt.NDArray[np.float32]:
+    """Return the facts of each pair in the order of `FACTS`, float32 (len(left), 9)."""
     same_file = facts.file[left] == facts.file[right]
     distance = np.abs(facts.ordinal[left] - facts.ordinal[right])
-    return np.stack(
-        [
-            cosine,
-            facts.literal[left] == facts.literal[right],
-            facts.shape[left] == facts.shape[right],
-            common,
-            same_file,
-            facts.scope[left] == facts.scope[right],
-            np.where(same_file, np.log(np.maximum(distance, 1)), 0.0),
-        ],
-        axis=1,
-    ).astype(np.float64)
+    values = np.empty((len(left), len(FACTS)), np.float32)
+    values[:, 0] = cosine
+    values[:, 1] = _token_cosines(features, left, right, num_threads)
+    values[:, 2] = same_file
+    values[:, 3] = facts.scope[left] == facts.scope[right]
+    values[:, 4] = np.where(same_file, np.log(np.maximum(distance, 1)), 0.0)
+    values[:, 5] = same_file & (distance == 1)
+    values[:, 6] = np.log1p(facts.statements[left] + facts.statements[right])
+    values[:, 7] = np.log1p(near[left] + near[right])
+    values[:, 8] = _common_words(facts, left, right, num_threads)
+    return values
+
+
+def _token_cosines(features: Features, left: IntArray, right: IntArray, num_threads: int | None) -> FloatArray:
+    """Return the cosines of the first of the three bags, whose columns come first."""
+    of_tokens = features.indices < np.searchsorted(features.keys, np.uint64(1 << 32))
+    ends = np.append(0, np.cumsum(of_tokens))[features.indptr]
+    indices, values = features.indices[of_tokens], features.values[of_tokens]
+    dots = csr_pair_dots(ends, indices, values, left, right, num_threads=num_threads)
+    # Each bag has a third of a row's squared length.
+    cosines: FloatArray = np.clip(dots.astype(np.float64) * len(BAGS), 0.0, 1.0)
+    return cosines
+
+
+def _common_words(facts: Facts, left: IntArray, right: IntArray, num_threads: int | None) -> FloatArray:
+    """Return the share of the words of two names that both have; 0 where neither has any."""
+    ones = np.ones(len(facts.name_words), np.float32)
+    both = csr_pair_dots(facts.name_ends, facts.name_words, ones, left, right, num_threads=num_threads)
+    count = np.diff(facts.name_ends)
+    share: FloatArray = both / np.maximum(count[left] + count[right] - both, 1.0)
+    return share
 
 
 def common_share(
@@ -242,23 +235,27 @@ def score_pairs(
     With *neighbors* above 0 every unit gets at least that many partners, however far they are.
     """
     features = weigh(descriptions)
-    found = _Finder(features, sketch(features), facts.file, neighbors, num_threads, cache_dir).find()
-    left = np.concatenate([part.left for part in found])
-    right = np.concatenate([part.right for part in found])
-    order = np.lexsort((right, left))
-    left, right = left[order], right[order]
-    cosine = np.clip(np.concatenate([part.cosine for part in found])[order], 0.0, 1.0)
-    usual = np.concatenate([part.usual for part in found])[order]
-    common = np.zeros(len(left))
-    close = cosine >= COSINE_FLOOR
-    common[close] = common_share(descriptions, left[close], right[close], num_threads)
-    search = found[0].search
-    return rescore(facts, Pairs(left, right, cosine, common, np.zeros(len(left)), usual, search), model)
+    found = find_partners(features, facts.file, neighbors=neighbors, num_threads=num_threads, cache_dir=cache_dir)
+    left, right, cosine, usual = found.left, found.right, found.cosine, found.usual
+    near = near_counts(facts, left[usual], right[usual], cosine[usual])
+    values = pair_facts(facts, features, near, left, right, cosine, num_threads)
+    return rescore(facts, Pairs(left, right, cosine, values, np.zeros(len(left)), usual, found.search), model)
 
 
 def rescore(facts: Facts, pairs: Pairs, model: PairModel) -> Pairs:
     """Return *pairs* scored by *model*; units of the same identity score 1."""
-    values = pair_facts(facts, pairs.left, pairs.right, pairs.cosine, pairs.common)
-    score = logistic(values @ np.array(model.weights) + model.intercept)
+    value = pairs.values @ np.array(model.weights, np.float32)
+    score = calibrated(value.astype(np.float64) + model.intercept, model.calibration)
     score[facts.identity[pairs.left] == facts.identity[pairs.right]] = 1.0
     return replace(pairs, score=score)
+
+
+def calibrated(values: FloatArray, calibration: tuple[float, float, float]) -> FloatArray:
+    """Turn the *values* of a logistic model into probabilities."""
+    of_p, of_rest, intercept = calibration
+    return logistic(intercept + calibration_facts(values) @ np.array([of_p, of_rest]))
+
+
+def calibration_facts(values: FloatArray) -> FloatArray:
+    """Return log(p) and -log(1 - p) of p = logistic(values), float64 (len(values), 2)."""
+    return np.column_stack([-np.logaddexp(0.0, -values), np.logaddexp(0.0, values)])

@@ -26,8 +26,11 @@ from pytest_qeattention.similarity.pairs import (
     Pairs,
     common_share,
     gather_facts,
+    near_counts,
+    pair_facts,
     rescore,
 )
+from pytest_qeattention.similarity.partners import find_partners
 from pytest_qeattention.similarity.scan import scan_file
 from pytest_qeattention.similarity.suite import Suite
 
@@ -35,6 +38,8 @@ from pytest_qeattention.similarity.suite import Suite
 MAX_QUERY_BYTES = 10_000_000
 _SHOWN_WORDS = 5
 _CHANGED_LINE = re.compile(r"^[+-](?![+-]{2} )(.*)$", re.MULTILINE)
+_CHANGED_FILE = re.compile(r"^\+{3} (?:b/)?([^\t\n]+)", re.MULTILINE)
+_HUNK_PLACE = re.compile(r"^@@ .*? @@ (.+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +64,13 @@ def rank(suite: Suite, query: str, k: int, *, cwd: Path, num_threads: int | None
     """
     chosen = _unit_number(suite, query)
     if chosen is None:
-        found, text = _rank_query(suite, _read_query(query, cwd), num_threads), query
+        found, text = _rank_query(suite, _read_query(query, cwd), k, num_threads), query
     else:
-        found, text = _rank_unit(suite, chosen, num_threads), suite.units[chosen].nodeid
+        found, text = _rank_unit(suite, chosen, k, num_threads), suite.units[chosen].nodeid
     return SimilarReport(
         workload="test-similarity",
         tests=len(suite.units),
-        ranked=(text, tuple(found[:k])),
+        ranked=(text, tuple(found)),
         problems=suite.problems,
         left_out=suite.left_out,
     )
@@ -82,7 +87,7 @@ def _unit_number(suite: Suite, query: str) -> int | None:
 def _read_query(query: str, cwd: Path) -> Query:
     if query == "-":
         diff = sys.stdin.buffer.read(MAX_QUERY_BYTES).decode("utf-8", "replace")
-        return _words_query("diff on standard input", "\n".join(_CHANGED_LINE.findall(diff)) or diff)
+        return _words_query("diff on standard input", _changed_text(diff))
     path, separator, name = query.partition("::")
     file = cwd / path
     if path and file.is_file():
@@ -90,6 +95,16 @@ def _read_query(query: str, cwd: Path) -> Query:
     if separator and path.endswith(".py"):
         raise UsageError(f"{query}: there is no file {path}; nothing was ranked; check the path")
     return _words_query(query, query)
+
+
+def _changed_text(diff: str) -> str:
+    """Return the changed lines of a diff, and what it says of their place: names of files, the line that a hunk is in.
+
+    What is no diff is returned as it is.
+    """
+    changed = _CHANGED_LINE.findall(diff)
+    places = [place.removesuffix(".py") for place in _CHANGED_FILE.findall(diff)] + _HUNK_PLACE.findall(diff)
+    return "\n".join([*changed, *places]) if changed else diff
 
 
 def _file_query(query: str, file: Path) -> Query:
@@ -130,46 +145,49 @@ def _code_query(query: str, file: Path, name: str, cwd: Path) -> Query:
     raise UsageError(f"{query}: there is no function {name} in {scan.path} (it has: {names}); nothing was ranked")
 
 
-def _rank_unit(suite: Suite, chosen: int, num_threads: int | None) -> list[Neighbor]:
+def _rank_unit(suite: Suite, chosen: int, k: int, num_threads: int | None) -> list[Neighbor]:
     facts = gather_facts(suite.units, suite.descriptions, suite.bindings)
     features = weigh(suite.descriptions)
+    partners = find_partners(features, facts.file, num_threads=num_threads)
+    near = near_counts(facts, partners.left, partners.right, partners.cosine)
     others = np.flatnonzero(np.arange(len(suite.units)) != chosen)
     left, right = np.minimum(others, chosen), np.maximum(others, chosen)
     cosine = _dots(features, left, right, num_threads)
-    common = common_share(suite.descriptions, left, right, num_threads)
-    pairs = rescore(facts, Pairs(left, right, cosine, common, cosine, np.ones(len(others), bool), "exact"), SHIPPED)
-    order = np.lexsort((others, -pairs.score))
+    values = pair_facts(facts, features, near, left, right, cosine, num_threads)
+    every = np.ones(len(others), bool)
+    pairs = rescore(facts, Pairs(left, right, cosine, values, cosine, every, partners.search), SHIPPED)
+    best = np.lexsort((others, -pairs.score))[:k]
+    common = common_share(suite.descriptions, left[best], right[best], num_threads)
     return [
         Neighbor(
             suite.units[others[at]],
             round(float(pairs.score[at]), 6),
             (
-                f"{common[at]:.0%} of the code is the same, in order, literals aside",
+                f"{share:.0%} of the code is the same, in order, literals aside",
                 f"identifiers and words agree (cosine {cosine[at]:.2f})",
             ),
         )
-        for at in order.tolist()
+        for at, share in zip(best.tolist(), common.tolist(), strict=True)
     ]
 
 
-def _rank_query(suite: Suite, query: Query, num_threads: int | None) -> list[Neighbor]:
-    features = weigh([*suite.descriptions, query.description])
+def _rank_query(suite: Suite, query: Query, k: int, num_threads: int | None) -> list[Neighbor]:
     n = len(suite.units)
     rows = np.arange(n)
+    # Code is not written like its tests, which have its name: both count the same.
+    asked_for = [query.description, *([_of_words(word_features(query.name))] if query.name else [])]
+    features = weigh([*suite.descriptions, *asked_for])
     cosine = _dots(features, rows, np.full(n, n), num_threads)
     if query.name:
-        # Code is not written like its tests, which have its name: both count the same.
-        named = weigh([*suite.descriptions, _of_words(word_features(query.name))])
-        cosine = (cosine + _words_cosine(_dots(named, rows, np.full(n, n), num_threads))) / 2
+        cosine = (cosine + _words_cosine(_dots(features, rows, np.full(n, n + 1), num_threads))) / 2
     else:
         cosine = _words_cosine(cosine)
-    order = np.lexsort((rows, -cosine))
+    best = [at for at in np.lexsort((rows, -cosine))[:k].tolist() if cosine[at] > 0]
     rarity = _Rarity(features)
     asked = set(words_of(query.source))
     return [
         Neighbor(suite.units[at], round(float(cosine[at]), 6), _shared_words(suite.units[at], asked, rarity))
-        for at in order.tolist()
-        if cosine[at] > 0
+        for at in best
     ]
 
 

@@ -1,7 +1,9 @@
 """Scan and describe many files, in several processes when there is much to read.
 
 Parsing holds the interpreter's lock, so threads would not help. The helpers are plain subprocesses: nothing is forked
-from a process that belongs to somebody else's tests, and ``__main__`` is not imported a second time.
+from a process that belongs to somebody else's tests, and ``__main__`` is not imported a second time. All of them, and
+this process, take one batch of files after the other until none is left; what a batch is, and what is found in it,
+does not depend on who reads it. A batch is taken by creating a file of its number in a directory of this analysis.
 
 PYTEST_DONT_REWRITE
 """
@@ -9,31 +11,37 @@ PYTEST_DONT_REWRITE
 from __future__ import annotations
 
 import contextlib
+import gc
+import importlib
 import os
 import pickle
 import subprocess
 import sys
-import threading
-from collections.abc import Iterable, Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from queue import SimpleQueue
+from pathlib import Path
 from typing import BinaryIO
 
 from pytest_qeattention.similarity.candidates import FileScan
 from pytest_qeattention.similarity.describe import Description, describe
 from pytest_qeattention.similarity.discover import SourcePath
 from pytest_qeattention.similarity.naming import NamingRules
-from pytest_qeattention.similarity.scan import scan_file
+from pytest_qeattention.similarity.packing import pack_scan, unpack_scan
+from pytest_qeattention.similarity.scan import package_root, scan_file
 from pytest_qeattention.similarity.workload import Progress
 
 Scan = FileScan[Description]
 
-# A helper takes 0.1 s to start, in which one process reads and describes some 150 kB of tests.
+# A helper takes 0.1 s to start, in which one process reads and describes some 400 kB of tests.
 PARALLEL_BYTES = 1_000_000
+# The last batches are small, so that all processes end at about the same time.
+_LEAST_BATCH_BYTES = 50_000
 
+_JOBS = "jobs"
 _HELPER = (
-    "import pickle, sys; sys.path[:] = pickle.load(sys.stdin.buffer); "
-    "from pytest_qeattention.similarity.reading import serve; serve(sys.stdin.buffer, sys.stdout.buffer)"
+    "import os, pickle, sys; source = open(sys.argv[1], 'rb'); sys.path[:] = pickle.load(source); "
+    "from pytest_qeattention.similarity.reading import serve; serve(source, sys.argv[2]); os._exit(0)"
 )
 
 
@@ -59,19 +67,17 @@ def scan_files(
     """
     sizes = [_size(job.source) for job in jobs]
     processes = num_processes or len(_processors())
-    if processes > 1 and sum(sizes) >= PARALLEL_BYTES:
-        done = _scan_in_helpers(jobs, rules, sizes, processes, progress)
-    else:
-        done = {}
-    scans: list[Scan] = []
-    for number, job in enumerate(jobs):
-        known = done.get(number)
-        if known is None:
-            known = _scan(job, rules)
-            if progress is not None and not done:
-                progress("reading", number + 1, len(jobs))
-        scans.append(known)
-    return scans
+    with _no_collector():
+        if processes > 1 and sum(sizes) >= PARALLEL_BYTES:
+            done = _scan_with_helpers(jobs, rules, sizes, processes, progress)
+        else:
+            done = {}
+        for number, job in enumerate(jobs):
+            if number not in done:
+                done[number] = _scan(job, rules)
+                if progress is not None:
+                    progress("reading", len(done), len(jobs))
+    return [done[number] for number in range(len(jobs))]
 
 
 def _scan(job: Job, rules: NamingRules | None) -> Scan:
@@ -91,76 +97,127 @@ def _processors() -> Sequence[int]:
     return range(os.cpu_count() or 1)
 
 
-def _scan_in_helpers(
+@contextlib.contextmanager
+def _no_collector() -> Iterator[None]:
+    # What is made here holds no cycles and stays: the collector would walk all of it over and over.
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _batches(sizes: Sequence[int], processes: int) -> list[list[int]]:
+    """Group the numbers of files of *sizes* bytes, the largest files and the largest batches first."""
+    left = sum(sizes)
+    batches: list[list[int]] = []
+    load, limit = 0, -1
+    for number in sorted(range(len(sizes)), key=lambda number: (-sizes[number], number)):
+        if load >= limit:
+            batches.append([])
+            load, limit = 0, max(left // (4 * processes), _LEAST_BATCH_BYTES)
+        batches[-1].append(number)
+        load += sizes[number]
+        left -= sizes[number]
+    return batches
+
+
+def _taken(place: str, batches: int) -> Iterator[int]:
+    """Take one batch after the other, until all are taken by this process or by others."""
+    for number in range(batches):
+        try:
+            os.close(os.open(os.path.join(place, str(number)), os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+        except FileExistsError:
+            continue
+        except OSError:
+            # On a full disk nothing can be taken: to read a batch twice is only slower.
+            pass
+        yield number
+
+
+def _scan_with_helpers(
     jobs: Sequence[Job],
     rules: NamingRules | None,
     sizes: Sequence[int],
     processes: int,
     progress: Progress | None,
 ) -> dict[int, Scan]:
-    shares: list[list[int]] = [[] for _ in range(processes)]
-    loads = [0] * processes
-    # The largest first, each to the helper with the least to do so far.
-    for number in sorted(range(len(jobs)), key=lambda number: (-sizes[number], number)):
-        least = loads.index(min(loads))
-        shares[least].append(number)
-        loads[least] += sizes[number] + 1000
-    results: SimpleQueue[tuple[int, Scan] | None] = SimpleQueue()
-    helpers = [
-        threading.Thread(
-            target=_run_helper, args=([(number, jobs[number]) for number in share], rules, results), daemon=True
-        )
-        for share in shares
-        if share
-    ]
-    for helper in helpers:
-        helper.start()
+    batches = _batches(sizes, processes)
     done: dict[int, Scan] = {}
-    running = len(helpers)
-    while running:
-        result = results.get()
-        if result is None:
-            running -= 1
-            continue
-        done[result[0]] = result[1]
-        if progress is not None:
-            progress("reading", len(done), len(jobs))
+    with contextlib.ExitStack() as stack:
+        try:
+            place = stack.enter_context(tempfile.TemporaryDirectory(prefix="qeattention-", ignore_cleanup_errors=True))
+            with open(os.path.join(place, _JOBS), "wb") as sink:
+                pickle.dump(list(sys.path), sink)
+                pickle.dump((jobs, rules, batches), sink, pickle.HIGHEST_PROTOCOL)
+        except OSError:
+            # Without a place to meet there are no helpers.
+            return done
+        results = [os.path.join(place, f"result-{number}") for number in range(processes - 1)]
+        helpers = [stack.enter_context(_running_helper(place, result)) for result in results]
+        _load_analysis()
+        for number in _taken(place, len(batches)):
+            if progress is not None:
+                progress("reading", sum(map(len, batches[:number])), len(jobs))
+            for job in batches[number]:
+                done[job] = _scan(jobs[job], rules)
+        for helper in helpers:
+            if helper is not None:
+                helper.wait()
+        for result in results:
+            for number, packed in _results(result):
+                for job, content in zip(batches[number], packed, strict=True):
+                    source = jobs[job].source
+                    done[job] = unpack_scan(content, source, package_root(os.path.dirname(source.path)))
+    if progress is not None and len(done) == len(jobs):
+        progress("reading", len(jobs), len(jobs))
     return done
 
 
-def _run_helper(
-    share: Sequence[tuple[int, Job]],
-    rules: NamingRules | None,
-    results: SimpleQueue[tuple[int, Scan] | None],
-) -> None:
+def _load_analysis() -> None:
+    # Helpers take a moment to start. What is read is going to be analysed, which loads NumPy: that moment will do.
+    importlib.import_module("pytest_qeattention.similarity.builtin")
+
+
+@contextlib.contextmanager
+def _running_helper(place: str, result: str) -> Iterator[subprocess.Popen[bytes] | None]:
+    """Start a helper that writes to *result*, and end it with the block; None where none can be started."""
     try:
-        with subprocess.Popen(
-            [sys.executable, "-c", _HELPER],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
+        helper = subprocess.Popen(
+            [sys.executable, "-c", _HELPER, os.path.join(place, _JOBS), result],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-        ) as helper:
-            if helper.stdin is None or helper.stdout is None:
-                return
-            # A helper that died has said so by ending its output; what it left is read in this process.
-            with contextlib.suppress(OSError):
-                pickle.dump(list(sys.path), helper.stdin)
-                pickle.dump((share, rules), helper.stdin)
-                helper.stdin.close()
-            with contextlib.suppress(EOFError, OSError, pickle.UnpicklingError):
-                while True:
-                    results.put(pickle.load(helper.stdout))
+        )
     except OSError:
+        yield None
         return
+    try:
+        yield helper
     finally:
-        results.put(None)
+        if helper.poll() is None:
+            helper.kill()
+            helper.wait()
 
 
-def serve(source: BinaryIO, sink: BinaryIO) -> None:
-    """Scan the files that the parent process asks for, and write each result as soon as it is there."""
-    share: Iterable[tuple[int, Job]]
-    rules: NamingRules | None
-    share, rules = pickle.load(source)
-    for number, job in share:
-        pickle.dump((number, _scan(job, rules)), sink, pickle.HIGHEST_PROTOCOL)
-        sink.flush()
+def _results(path: str) -> Iterator[tuple[int, list[tuple[object, ...]]]]:
+    try:
+        with open(path, "rb") as source:
+            while source.peek(1):
+                yield pickle.load(source)
+    except Exception:
+        # A helper that died has left what it had finished, and perhaps half a batch; the rest is read in this process.
+        return
+
+
+def serve(source: BinaryIO, result: str) -> None:
+    """Scan the batches that nobody else has taken, and write each to the file *result* as soon as it is done."""
+    gc.disable()
+    jobs, rules, batches = pickle.load(source)
+    with open(result, "wb") as sink:
+        for number in _taken(str(Path(result).parent), len(batches)):
+            scans = [pack_scan(_scan(jobs[job], rules)) for job in batches[number]]
+            pickle.dump((number, scans), sink, pickle.HIGHEST_PROTOCOL)
+            sink.flush()

@@ -118,6 +118,8 @@ class _File(Generic[T]):
     classes: dict[str, ClassInfo] = field(default_factory=dict)
     functions: dict[str | None, dict[str, FoundFunction[T]]] = field(default_factory=dict)
     inner: dict[str, list[ClassInfo]] = field(default_factory=dict)
+    taken: dict[str, frozenset[str]] = field(default_factory=dict)
+    """Names that the body of a class binds, by its qualified name, as far as they were asked for."""
 
     def __post_init__(self) -> None:
         for info in self.scan.classes:
@@ -257,7 +259,7 @@ class _Resolver(Generic[T]):
 
     def keep(self, file: _File[T], names: str, function: FoundFunction[T]) -> None:
         source = file.scan.source
-        if source is not None:
+        if source is not None and (source.selected or source.deselected):
             if source.selected:
                 hits = [name for name in source.selected if names == name or names.startswith(name + "::")]
                 self.matched.update((file.number, name) for name in hits)
@@ -317,9 +319,13 @@ class _Resolver(Generic[T]):
                     yield info.name, (number, info.qualname)
             seen.update(self.names(file, qualname))
 
-    def names(self, file: _File[T], qualname: str) -> set[str]:
-        info = file.classes[qualname]
-        return {*info.methods, *info.bound, *(inner.name for inner in file.inner.get(qualname, ()))}
+    def names(self, file: _File[T], qualname: str) -> frozenset[str]:
+        known = file.taken.get(qualname)
+        if known is None:
+            info = file.classes[qualname]
+            inner = (inner.name for inner in file.inner.get(qualname, ()))
+            known = file.taken[qualname] = frozenset((*info.methods, *info.bound, *inner))
+        return known
 
     # -- facts about a class, from its method resolution order
 

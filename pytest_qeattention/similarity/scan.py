@@ -40,7 +40,7 @@ def scan_file(
     wanted: Container[int] | None = None,
 ) -> FileScan[T]:
     """Read and scan *source*; a file that can't be read gives a scan with a problem."""
-    root = _root(os.path.dirname(source.path))
+    root = package_root(os.path.dirname(source.path))
     try:
         data = source.path.read_bytes()
     except OSError as error:
@@ -51,7 +51,8 @@ def scan_file(
 
 
 @lru_cache(maxsize=4096)
-def _root(directory: str) -> str:
+def package_root(directory: str) -> str:
+    """Return the absolute path of the directory that holds the top package of the files in *directory*."""
     while os.path.isfile(os.path.join(directory, "__init__.py")) and os.path.dirname(directory) != directory:
         directory = os.path.dirname(directory)
     return directory

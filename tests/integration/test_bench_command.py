@@ -306,7 +306,14 @@ def plot(tmp_path: Path, *, quick: bool = False) -> subprocess.CompletedProcess[
         (tmp_path / f"{name}.json").write_text(json.dumps(report(rows, quick=quick)), encoding="utf-8")
     code = f"import runpy, sys; sys.path.append({str(ROOT)!r}); sys.argv = sys.argv[1:]; "
     code += "runpy.run_module(sys.argv[0], run_name='__main__', alter_sys=True)"
-    arguments = ["--comprehensive", "bench_comprehensive.json", "--memory", "bench_memory.json", "--results", "."]
+    points = [
+        {"score": at, "share": at, "pairs": 9, "flagged_micro": at, "recall_micro": at, "recall_macro": at}
+        for at in (0.2, 0.8)
+    ]
+    curves = {"curves": {"reliability": points, "groups": points}}
+    (tmp_path / "quality.json").write_text(json.dumps(curves), encoding="utf-8")
+    arguments = ["--comprehensive", "bench_comprehensive.json", "--memory", "bench_memory.json"]
+    arguments += ["--quality", "quality.json", "--results", "."]
     return subprocess.run(
         [sys.executable, "-c", code, "benchmarks.plots", *arguments],
         cwd=tmp_path,
@@ -323,7 +330,7 @@ def test_the_same_reports_give_the_same_plots(tmp_path: Path) -> None:
     for _ in range(2):
         done = plot(tmp_path)
         assert done.returncode == 0, done.stderr
-        drawn.append([(tmp_path / name).read_bytes() for name in ("speed.svg", "memory.svg")])
+        drawn.append([(tmp_path / name).read_bytes() for name in ("speed.svg", "memory.svg", "quality.svg")])
 
     assert drawn[0] == drawn[1]
     for svg in drawn[0]:

@@ -38,6 +38,29 @@ def test_suite_speed(tmp_path: Path) -> None:
     assert "| quickstart | 26 |" in (tmp_path / "suite_speed.md").read_text()
 
 
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory of a process tree is read from /proc")
+def test_rival_speed(tmp_path: Path) -> None:
+    """Any command can be the rival, and what comes before a command is not in its time."""
+    result = run(
+        "benchmarks.rival_speed",
+        f"quickstart={ROOT / 'examples' / 'quickstart'}",
+        *("--command", "biston={python} -c 'import time; time.sleep(0.1)'"),
+        *("--command", "kept={python} -c 'import pathlib; pathlib.Path(\"kept\").unlink()'"),
+        *("--before", "kept={python} -c 'import pathlib; pathlib.Path(\"kept\").touch()'"),
+        *("--runs", "1", "--results", str(tmp_path)),
+        cwd=tmp_path,
+    )
+    assert result.returncode == 0, result.stderr
+    document = json.loads((tmp_path / "rival_speed.json").read_text())
+    commands = document["commands"]
+    assert list(commands) == ["cold", "biston", "kept"]
+    assert commands["biston"]["ratio"] == 1
+    assert commands["biston"]["wall_median_s"] >= 0.1
+    assert commands["cold"]["ratio"] == commands["cold"]["wall_median_s"] / commands["biston"]["wall_median_s"]
+    assert [len(row["samples"]) for row in commands.values()] == [1, 1, 1]
+    assert "| kept |" in (tmp_path / "rival_speed.md").read_text()
+
+
 def test_background_table(tmp_path: Path) -> None:
     for name in ("one-1.0", "two-2.0"):
         (tmp_path / name).mkdir()

@@ -131,7 +131,7 @@ def test_sdist_holds_all_that_a_build_and_its_tests_need(sources: Path, sdist: P
     }
     wanted |= {name for name in SOURCE_FILES if (sources / name).is_file()}
     assert wanted - held == set()
-    assert {"cython_src/_core.pyx", "cython_src/include/qe_kernels.h"} <= held
+    assert {"cython_src/_core.pyx", "cython_src/describe_tree.pxi", "cython_src/include/qe_kernels.h"} <= held
     assert not [name for name in held if name.endswith((".so", ".o", ".pyc", "_build.json", "cython_src/_core.c"))]
 
 
@@ -148,6 +148,8 @@ def test_wheel_of_the_sdist_works_from_another_directory(sdist: Path, tmp_path: 
         held = set(archive.namelist())
         archive.extractall(place)
     assert {"pytest_qeattention/py.typed", "pytest_qeattention/attention/_core.pyi"} <= held
+    compiled = [name.partition(".")[0] for name in held if name.endswith((".so", ".pyd"))]
+    assert sorted(compiled) == ["pytest_qeattention/attention/_core", "pytest_qeattention/similarity/_describe"]
     assert not [name for name in held if name.startswith(("tests/", "cython_src/", "benchmarks/", "examples/"))]
     (points,) = place.glob("*.dist-info/entry_points.txt")
     lines = points.read_text(encoding="utf-8").splitlines()
@@ -191,6 +193,7 @@ def test_a_core_that_does_not_compile_is_survived_unless_it_is_required(sdist: P
     succeeded(build_wheel(tree, tmp_path / "wheels"))
     (wheel,) = (tmp_path / "wheels").glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
+        assert not [name for name in archive.namelist() if name.endswith((".so", ".pyd"))]
         archive.extractall(tmp_path / "site")
     answer = probe(tmp_path / "site", tmp_path)
     assert answer["info"]["backend"] == "numpy"

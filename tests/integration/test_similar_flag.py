@@ -404,11 +404,12 @@ def test_an_error_of_ours_costs_one_warning_and_nothing_else(
     result.stdout.fnmatch_lines(["*QEWarning: qe-similar: failed with RuntimeError: broken inside (conftest.py:4); *"])
 
 
-def test_nothing_is_kept_where_there_is_nothing_to_keep(pytester: pytest.Pytester, small_suite: SmallSuite) -> None:
-    pytester.runpytest("--qe-similar", "--qe-store=kept")
-    pytester.runpytest("--qe-similar")
+def test_what_is_kept_is_kept_where_the_user_says(pytester: pytest.Pytester, small_suite: SmallSuite) -> None:
+    pytester.runpytest("--qe-similar", "-p", "no:cacheprovider")
+    assert not (pytester.path / ".pytest_cache").exists()
 
-    assert not (pytester.path / "kept").exists()
+    pytester.runpytest("--qe-similar", "--qe-store=kept")
+    assert (pytester.path / "kept").is_dir()
     assert not (pytester.path / ".pytest_cache" / "d").exists()
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from pytest_qeattention.similarity import background
 from pytest_qeattention.similarity.background import MAGIC, VERSION, Background, BackgroundError, load_background, pack
-from pytest_qeattention.similarity.describe import word_features
+from pytest_qeattention.similarity.describe import bag_features, word_features
 from pytest_qeattention.similarity.evidence import BAGS
 from pytest_qeattention.store import write_checked
 
@@ -30,7 +30,9 @@ def test_installed_table_tells_common_from_rare() -> None:
         assert (np.diff(bag.features.astype(np.int64)) > 0).all()
         assert ((bag.shares > 0) & (bag.shares <= 1)).all()
     words = table[BAGS.index("words")]
-    common, rare = (words.of(np.frombuffer(word_features(word), np.uint32)) for word in ("assert", "zyzzyva"))
+    common, rare = (
+        words.of(np.frombuffer(bag_features(word_features(word)), np.uint32)) for word in ("assert", "zyzzyva")
+    )
     assert common.max() > 0.4
     assert rare.tolist() == [0.0, 0.0]
 

@@ -7,8 +7,10 @@ import textwrap
 
 import pytest
 
-from pytest_qeattention.similarity.describe import Description, describe, word_features, words_of
+from pytest_qeattention.similarity.bags import LARGEST_COUNT, bag_counts, bag_features, pack_bag
+from pytest_qeattention.similarity.describe import Description, describe
 from pytest_qeattention.similarity.model import Unit
+from pytest_qeattention.similarity.words import word_features, words_of
 
 
 def described(source: str, qualname: str = "test_it") -> Description:
@@ -17,6 +19,10 @@ def described(source: str, qualname: str = "test_it") -> Description:
     assert isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
     unit = Unit(f"t.py::{qualname}", "t.py", 1, node.name, qualname, 1, len(source.splitlines()), source)
     return describe(node, unit)
+
+
+def features(bag: bytes) -> set[int]:
+    return set(memoryview(bag_features(bag)).cast("I"))
 
 
 BASE = """
@@ -136,19 +142,71 @@ def test_placeholders(body: str, is_placeholder: bool) -> None:
 def test_unittest_assertions_have_the_tokens_of_plain_ones() -> None:
     plain = described("def test_it(self):\n    assert total(2) == 4", "TestA::test_it")
     unittest = described("def test_it(self):\n    self.assertEqual(total(2), 4)", "TestA::test_it")
-    assert set(memoryview(unittest.tokens).cast("I")) <= set(memoryview(plain.tokens).cast("I"))
+    assert features(unittest.tokens) <= features(plain.tokens)
 
 
 def test_words_are_split_into_parts_and_pairs() -> None:
     assert words_of("HTTPServer_test2 naïveValue") == ["http", "server", "test", "2", "na", "ï", "ve", "value"]
-    single = set(memoryview(word_features("parse_header")).cast("I"))
-    assert single < set(memoryview(word_features("parse_header fails")).cast("I"))
+    assert features(word_features("parse_header")) < features(word_features("parse_header fails"))
     assert word_features("+ - () !") == b""
+
+
+def test_bags_hold_each_feature_once_with_its_count() -> None:
+    bag = pack_bag([7, 2**32 - 1, 7, 3, *[5] * (LARGEST_COUNT + 1)])
+    assert memoryview(bag_features(bag)).cast("I").tolist() == [3, 5, 7, 2**32 - 1]
+    assert memoryview(bag_counts(bag)).cast("H").tolist() == [1, LARGEST_COUNT, 2, 1]
+    assert (pack_bag([]), bag_features(b""), bag_counts(b"")) == (b"", b"", b"")
+
+
+DECORATORS = [
+    "@mark",
+    "@mark()",
+    "@mark(a)",
+    "@mark('a')",
+    "@mark(b'a')",
+    "@mark(1)",
+    "@mark(1.0)",
+    "@mark([1, 2])",
+    "@mark([1], 2)",
+    "@mark((1, 2))",
+    "@mark({1: 2})",
+    "@mark({1, 2})",
+    "@mark({**a})",
+    "@mark(-1)",
+    "@mark(a, b)",
+    "@mark(a)\n@b",
+    "@mark\n@a",
+    "@a\n@mark",
+    "@mark.a",
+    "@mark(x=a)",
+    "@mark(**a)",
+    "@mark(lambda x: x)",
+    "@mark(lambda x: y)",
+    "@mark(lambda x=1: x)",
+    "@mark(f'{a}')",
+    "@mark(f'{a!r}')",
+    "@mark(f'{a:>3}')",
+    "@mark([x for x in a])",
+    "@mark([x async for x in a])",
+    "@mark([a for x in a])",
+    "@mark(x := a)",
+]
+
+
+def test_decorators_are_told_apart() -> None:
+    forms = {described(f"{decorator}\n{BASE.strip()}").exact for decorator in DECORATORS}
+    assert len(forms) == len(DECORATORS)
 
 
 def test_depth_of_nesting_is_no_limit() -> None:
     source = "def test_it(x):\n    assert x" + ".a" * 500
     assert len(described(source).sequence) > 500
+
+
+def test_integers_that_python_does_not_write_are_told_apart() -> None:
+    one, other = (described(f"def test_it():\n    assert f(0x{start}{'f' * 9000})") for start in "12")
+    assert one.exact != other.exact
+    assert one.literal == other.literal
 
 
 def test_lone_surrogates_and_huge_literals_are_described() -> None:

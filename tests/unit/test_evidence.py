@@ -2,38 +2,38 @@
 
 from __future__ import annotations
 
-from array import array
-
 import numpy as np
 import pytest
 
 from pytest_qeattention.similarity.background import Background
-from pytest_qeattention.similarity.describe import Description
+from pytest_qeattention.similarity.describe import Description, pack_bag
 from pytest_qeattention.similarity.evidence import (
     BACKGROUND_TESTS,
     BAGS,
     LARGEST_RARITY,
+    SEARCH_SCALE,
     SKETCH_DIMENSION,
     UNIQUE_FACTOR,
-    block_dots,
+    Features,
+    search_rows,
     sketch,
     weigh,
 )
 
 
 def bag(*features: int) -> bytes:
-    return array("I", features).tobytes()
+    return pack_bag(features)
 
 
 def description(tokens: bytes = b"", paths: bytes = b"", words: bytes = b"") -> Description:
     return Description(tokens, paths, words, b"", b"", b"", b"", (), (), False, False)
 
 
-def dense(features: object) -> np.ndarray:
-    full = np.zeros((features.n_rows, len(features.keys)))  # type: ignore[attr-defined]
+def dense(features: Features, *, usual: bool = False) -> np.ndarray:
+    full = np.zeros((features.n_rows, len(features.keys)))
     for row in range(len(full)):
-        span = slice(features.indptr[row], features.indptr[row + 1])  # type: ignore[attr-defined]
-        full[row, features.indices[span]] = features.values[span]  # type: ignore[attr-defined]
+        span = slice(features.indptr[row], features.indptr[row + 1])
+        full[row, features.indices[span]] = (features.usual_values if usual else features.values)[span]
     return full
 
 
@@ -60,7 +60,7 @@ def test_weights_are_log_counts_times_rarity() -> None:
 def test_bags_do_not_share_columns_and_weigh_the_same() -> None:
     features = weigh([description(bag(1), bag(1), bag(1)), description(bag(1), bag(2), bag(3))])
     assert len(features.keys) == 5
-    np.testing.assert_allclose(block_dots(features, np.array([0, 1]))[0], [1, 1 / 3], rtol=1e-5)
+    np.testing.assert_allclose(dense(features)[0] @ dense(features).T, [1, 1 / 3], rtol=1e-5)
 
 
 def test_indices_ascend_within_each_row() -> None:
@@ -90,23 +90,33 @@ def test_sketches_estimate_inner_products() -> None:
     chance = np.random.default_rng(0)
     units = [description(*(bag(*chance.integers(0, 300, 150).tolist()) for _ in BAGS)) for _ in range(60)]
     features = weigh(units)
-    error = sketch(features) @ sketch(features).T - block_dots(features, np.arange(60))
+    usual = dense(features, usual=True)
+    error = sketch(features) @ sketch(features).T - usual @ usual.T
     assert np.sqrt(np.mean(error**2)) < 1.5 / np.sqrt(SKETCH_DIMENSION)
     assert np.abs(np.diag(error)).max() < 1e-5
 
 
-def test_a_units_sketch_depends_on_its_features_not_on_their_numbers() -> None:
-    unit = description(bag(11), bag(12), bag(13))
-    alone = sketch(weigh([unit]))[0]
-    beside = sketch(weigh([unit, description(bag(1), bag(2), bag(3))]))[0]
-    np.testing.assert_allclose(alone, beside, atol=1e-2)
+def test_a_units_sketch_depends_on_the_unit_alone() -> None:
+    chance = np.random.default_rng(2)
+    units = [description(*(bag(*chance.integers(0, 90, 40).tolist()) for _ in BAGS)) for _ in range(30)]
+    alone = [search_rows(weigh([unit]))[0] for unit in units]
+    np.testing.assert_array_equal(search_rows(weigh(units)), alone)
 
 
-def test_block_boundaries_do_not_change_the_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_searched_rows_are_whole_numbers_of_one_length() -> None:
+    chance = np.random.default_rng(2)
+    units = [description(*(bag(*chance.integers(0, 90, 40).tolist()) for _ in BAGS)) for _ in range(30)]
+    rows = search_rows(weigh([*units, description()]))
+    np.testing.assert_array_equal(rows, np.rint(rows))
+    np.testing.assert_allclose(np.linalg.norm(rows[:-1], axis=1), SEARCH_SCALE, rtol=1e-3)
+    assert not rows[-1].any()
+    assert np.abs(rows.astype(np.float64) @ rows.T.astype(np.float64)).max() < 2**24
+
+
+def test_only_the_counts_of_features_matter_not_their_order() -> None:
     chance = np.random.default_rng(1)
-    units = [description(bag(*chance.integers(0, 50, 30).tolist()), bag(1), bag(2)) for _ in range(10)]
-    whole = weigh(units)
-    monkeypatch.setattr("pytest_qeattention.similarity.evidence.COUNTED_BYTES", 200)
-    parts = weigh(units)
-    np.testing.assert_array_equal(whole.values, parts.values)
-    np.testing.assert_array_equal(whole.indices, parts.indices)
+    drawn = [chance.integers(0, 50, 30) for _ in range(10)]
+    units = [description(bag(*features.tolist()), bag(1), bag(2)) for features in drawn]
+    mixed = [description(bag(*chance.permutation(features).tolist()), bag(1), bag(2)) for features in drawn]
+    np.testing.assert_array_equal(weigh(units).values, weigh(mixed).values)
+    np.testing.assert_array_equal(weigh(units).indices, weigh(mixed).indices)

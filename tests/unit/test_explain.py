@@ -20,6 +20,12 @@ def test_literals_are_shown_as_written_each_set_of_values_once() -> None:
     assert differences(tests) == ("3 literals differ: 'a' / 'b'; [0, 2] / [1, 2]; -0 / -1",)
 
 
+def test_integers_that_python_does_not_write_are_told_apart() -> None:
+    tests = [unit(f"def test_it():\n    assert f(0x{start}{'f' * 9000})") for start in "12"]
+    one, other = (f"int 0x{start}{'f' * 24}…" for start in "12")
+    assert differences(tests) == (f"1 literal differs: {one} / {other}",)
+
+
 def test_many_values_are_counted() -> None:
     tests = [unit(f"def test_it():\n    assert f({n})") for n in range(5)]
     assert differences(tests) == ("1 literal differs: 0 / 1 / 2 / … (5 values)",)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import itertools
 import random
 
+import numpy as np
 import pytest
 
-from pytest_qeattention.similarity.linkage import Cluster, average_linkage
+from pytest_qeattention.similarity.linkage import Cluster, average_linkage, edges_that_count
 
 Edge = tuple[int, int, float]
 
@@ -59,3 +60,18 @@ def test_score_is_that_of_the_last_merge() -> None:
 def test_nothing_to_merge() -> None:
     assert average_linkage([], 0.5) == []
     assert average_linkage([(3, 4, 0.1)], 0.5) == []
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_edges_that_are_left_out_change_nothing(seed: int) -> None:
+    chance = random.Random(seed)
+    pairs = sorted({tuple(sorted(chance.sample(range(40), 2))) for _ in range(90)})
+    edges = [(a, b, chance.random() ** 2) for a, b in pairs]
+    left, right, score = (np.array(column) for column in zip(*edges, strict=True))
+    kept = edges_that_count(left, right, score, 0.5)
+    assert len(kept) < len(edges)
+    assert average_linkage(kept, 0.5) == average_linkage(edges, 0.5)
+
+
+def test_no_edges_count_among_none() -> None:
+    assert edges_that_count(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0), 0.5) == []

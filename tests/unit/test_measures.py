@@ -66,9 +66,31 @@ def test_fit_recovers_a_logistic_model() -> None:
     chance = np.random.default_rng(0)
     facts = chance.normal(size=(20000, 2))
     same = chance.random(20000) < 1 / (1 + np.exp(-(2 * facts[:, 0] - facts[:, 1] - 0.5)))
-    model = fit_logistic(facts, same, np.ones(20000))
-    assert model.weights == pytest.approx((2, -1), abs=0.1)
-    assert model.intercept == pytest.approx(-0.5, abs=0.1)
+    weights, intercept = fit_logistic(facts, same, np.ones(20000), penalty=1.0)
+    assert weights == pytest.approx((2, -1), abs=0.1)
+    assert intercept == pytest.approx(-0.5, abs=0.1)
+
+
+def test_a_calibration_makes_probabilities_of_values_that_are_too_sure() -> None:
+    from benchmarks.quality.fit import fit_calibration
+    from pytest_qeattention.similarity.pairs import calibrated, logistic
+
+    chance = np.random.default_rng(0)
+    values = chance.normal(0, 3, size=20000)
+    same = chance.random(20000) < logistic(values)
+    found = calibrated(2.5 * values + 1, fit_calibration(2.5 * values + 1, same, np.ones(20000)))
+    assert np.abs(found - logistic(values)).max() < 0.05
+
+
+def test_expected_calibration_error() -> None:
+    from benchmarks.quality.measures import Calibration
+
+    calibration = Calibration()
+    calibration.add(np.array([0.95, 0.95]), np.array([True, False]))
+    calibration.add(np.array([0.15, 0.15, 1.0]), np.array([False, False, True]))
+    # Two bins: 0.15 is never right, and of 0.95, 0.95 and 1.0 two in three are.
+    assert calibration.expected_error() == pytest.approx((2 * 0.15 + 3 * (2.9 / 3 - 2 / 3)) / 5)
+    assert [one["pairs"] for one in calibration.bins()] == [2, 3]
 
 
 def test_without_labels_the_benchmark_says_so(

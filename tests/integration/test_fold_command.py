@@ -1,0 +1,223 @@
+"""``qeattention similar --verify`` and ``--write-patch``: on a project with folds that hold and one that does not."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_qeattention.cli import main
+
+PRICES = """
+def parse(text):
+    return round(float(text.replace(",", ".")) * 100)
+
+
+class TestParse:
+    def test_parse_whole(self):
+        price = parse("3")
+        assert isinstance(price, int)
+        assert price == 300
+
+    def test_parse_cents(self):
+        price = parse("3.50")
+        assert isinstance(price, int)
+        assert price == 350
+
+    # The comma is German.
+    def test_parse_comma(self):
+        price = parse("3,25")
+        assert isinstance(price, int)
+        assert price == 325
+
+
+def test_alone():
+    assert parse("1") < parse("2") < parse("3")
+"""
+
+NAMES = """
+import pytest
+
+
+def test_knows_first(request):
+    name = request.node.name
+    assert name.startswith("test")
+    assert name == "test_knows_first"
+
+
+def test_knows_second(request):
+    name = request.node.name
+    assert name.startswith("test")
+    assert name == "test_knows_second"
+
+
+def test_knows_third(request):
+    name = request.node.name
+    assert name.startswith("test")
+    assert name == "test_knows_third"
+"""
+
+LOOP = """
+import unittest
+
+
+class TestWords(unittest.TestCase):
+    def test_upper_tea(self):
+        word = "tea".upper()
+        self.assertTrue(word.isupper())
+        self.assertEqual(word, "TEA")
+
+    def test_upper_cup(self):
+        word = "cup".upper()
+        self.assertTrue(word.isupper())
+        self.assertEqual(word, "CUP")
+
+    def test_upper_milk(self):
+        word = "milk".upper()
+        self.assertTrue(word.isupper())
+        self.assertEqual(word, "MILK")
+"""
+
+
+def files_of(root: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(root).as_posix(): path.read_bytes()
+        for path in sorted(root.rglob("*"))
+        if path.is_file() and ".git" not in path.parts
+    }
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    root = tmp_path / "project"
+    (root / "tests").mkdir(parents=True)
+    (root / "pytest.ini").write_text("[pytest]\naddopts = -x --strict-markers\n")
+    prices = PRICES.replace("\n", "\r\n").lstrip().encode()
+    (root / "tests" / "test_prices.py").write_bytes(prices)
+    (root / "tests" / "test_names.py").write_text(NAMES.lstrip())
+    # Without an end of line at its end.
+    (root / "tests" / "test_loop.py").write_text(LOOP.strip())
+    return root
+
+
+@pytest.fixture
+def similar(project: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, Any]]:
+    monkeypatch.chdir(project)
+
+    def run(*arguments: str) -> dict[str, Any]:
+        report = project.parent / "report.json"
+        assert main(["similar", "tests", "--json", str(report), *arguments]) == 0
+        document = json.loads(report.read_text(encoding="utf-8"))
+        return {group["tests"][0]["path"]: group for group in document["similar"]["groups"]}
+
+    return run
+
+
+def test_suggestions_are_part_of_the_report(similar: Callable[..., dict[str, Any]]) -> None:
+    groups = similar()
+
+    assert "def test_parse(self, text, expected):" in groups["tests/test_prices.py"]["suggestion"]
+    assert "with self.subTest(" in groups["tests/test_loop.py"]["suggestion"]
+    assert not any("fold" in group for group in groups.values())
+
+
+def test_folds_are_verified_and_the_patch_applies(
+    project: Path, similar: Callable[..., dict[str, Any]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = files_of(project)
+    patch = project.parent / "folds.patch"
+
+    groups = similar("--write-patch", str(patch))
+
+    assert groups["tests/test_prices.py"]["fold"] == {
+        "state": "verified",
+        "reason": "3 cases with equal outcomes; 3 of 3 changed values noticed by both",
+        "cases": 3,
+        "noticed": 3,
+    }
+    assert groups["tests/test_loop.py"]["fold"]["state"] == "verified"
+    assert groups["tests/test_loop.py"]["fold"]["noticed"] == 3
+    assert groups["tests/test_names.py"]["fold"]["state"] == "failed"
+    assert groups["tests/test_names.py"]["fold"]["reason"] == (
+        "test_knows_first passed, its case fails with AssertionError"
+    )
+    assert "    as one test: failed: test_knows_first passed" in capsys.readouterr().out
+    assert files_of(project) == before
+
+    git = shutil.which("git")
+    if git is None:
+        pytest.skip("git is not here to apply the patch")
+    subprocess.run([git, "init", "-q", "."], cwd=project, check=True)
+    subprocess.run([git, "apply", "--check", str(patch)], cwd=project, check=True)
+    subprocess.run([git, "apply", str(patch)], cwd=project, check=True)
+    after = files_of(project)
+    assert after["tests/test_names.py"] == before["tests/test_names.py"]
+    assert b"\n" not in after["tests/test_prices.py"].replace(b"\r\n", b"")
+    assert after["tests/test_prices.py"].startswith(b"import pytest\r\n\r\ndef parse(text):")
+    assert b"# The comma is German.\r\n            pytest.param(" in after["tests/test_prices.py"]
+    assert not after["tests/test_loop.py"].endswith(b"\n")
+    ran = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"], cwd=project, capture_output=True, text=True
+    )
+    assert ran.returncode == 0, ran.stdout
+    assert "passed" in ran.stdout
+
+
+def test_what_cannot_run_is_said(project: Path, similar: Callable[..., dict[str, Any]]) -> None:
+    (project / "tests" / "test_names.py").write_text(f"import no_such_module\n{NAMES}")
+    (project / "tests" / "test_loop.py").unlink()
+    skipped = PRICES.replace("class TestParse", "@__import__('pytest').mark.skip\nclass TestParse")
+    (project / "tests" / "test_prices.py").write_text(skipped)
+
+    groups = similar("--verify")
+
+    assert groups["tests/test_names.py"]["fold"]["state"] == "not run"
+    assert "ModuleNotFoundError: No module named 'no_such_module'" in groups["tests/test_names.py"]["fold"]["reason"]
+    assert groups["tests/test_prices.py"]["fold"] == {
+        "state": "not run",
+        "reason": "its tests are skipped here",
+        "cases": None,
+        "noticed": None,
+    }
+
+
+def test_a_test_that_runs_too_long_ends_its_run_and_not_the_command(
+    project: Path, similar: Callable[..., dict[str, Any]]
+) -> None:
+    slow = "import time\n\n" + textwrap.dedent(PRICES.replace("return round", "time.sleep(30); return round"))
+    (project / "tests" / "test_prices.py").write_text(slow)
+
+    groups = similar("--verify", "--verify-timeout", "1")
+
+    assert groups["tests/test_prices.py"]["fold"]["state"] == "not run"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--rank", "x", "--verify"], "--verify is about groups"),
+        (["--verify-timeout", "3"], "--verify-timeout is about --verify, which is not given"),
+        (["--verify", "--verify-timeout", "soon"], "--verify-timeout is 'soon'"),
+        (["--write-patch", "no/such/directory/x.patch"], "its directory does not exist"),
+        (["--write-patch", "-", "--json", "-"], "cannot share standard output"),
+    ],
+)
+def test_wrong_usage_is_said_before_anything_runs(
+    project: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    message: str,
+) -> None:
+    monkeypatch.chdir(project)
+
+    assert main(["similar", "tests", *arguments]) == 4
+
+    assert message in capsys.readouterr().err
