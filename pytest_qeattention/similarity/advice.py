@@ -23,9 +23,7 @@ def with_suggestions(
 
     *only* names the ids of the groups that anybody will see; None for all.
     """
-    wanted = [
-        group for group in report.groups if group.kind == "parametrize" and (only is None or group.id in only)
-    ]
+    wanted = [group for group in report.groups if group.kind == "parametrize" and (only is None or group.id in only)]
     if not wanted:
         return report
     with Cache(cache_dir) as cache:
