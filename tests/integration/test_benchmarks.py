@@ -61,6 +61,21 @@ def test_rival_speed(tmp_path: Path) -> None:
     assert "| kept |" in (tmp_path / "rival_speed.md").read_text()
 
 
+def test_one_file_in_a_hundred_is_edited_another_on_every_call(tmp_path: Path) -> None:
+    suite, copy = tmp_path / "suite", tmp_path / "copy"
+    suite.mkdir()
+    for number in range(200):
+        (suite / f"test_{number:03}.py").write_text("def test(): pass\n", encoding="utf-8")
+    edited = []
+    for _ in range(2):
+        assert run("benchmarks.edit_suite", str(suite), str(copy), cwd=tmp_path).returncode == 0
+        edited.append([file.name for file in sorted(copy.glob("*.py")) if "test_edited" in file.read_text()])
+
+    assert edited[0] == ["test_000.py", "test_100.py"]
+    assert edited[1] == ["test_000.py", "test_001.py", "test_100.py", "test_101.py"]
+    assert not any("test_edited" in file.read_text() for file in suite.iterdir())
+
+
 def test_background_table(tmp_path: Path) -> None:
     for name in ("one-1.0", "two-2.0"):
         (tmp_path / name).mkdir()

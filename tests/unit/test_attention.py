@@ -174,7 +174,11 @@ def test_strided_input_gives_the_same_as_its_copy(variant: str) -> None:
     assert not q.flags.c_contiguous
     q = q[:, :, :].reshape(30, 2, 4)
     expected = flash_attention(q.copy(), k.copy(), v.copy())
-    np.testing.assert_array_equal(flash_attention(q, k, v), expected)
+    if variant == "numpy":
+        # A BLAS may add in another order where rows lie otherwise.
+        np.testing.assert_allclose(flash_attention(q, k, v), expected, rtol=1e-5, atol=1e-6)
+    else:
+        np.testing.assert_array_equal(flash_attention(q, k, v), expected)
 
 
 def test_read_only_input_is_accepted_and_untouched(variant: str) -> None:
