@@ -30,7 +30,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.suite_speed import measure_command
+from benchmarks.suite_speed import measure_command, write_results
 
 RESULTS = Path(__file__).parent / "results"
 COMMANDS = {
@@ -179,10 +179,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             for name, command in commands.items()
         },
     }
-    options.results.mkdir(exist_ok=True)
-    (options.results / "rival_speed.json").write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-    (options.results / "rival_speed.md").write_text(table(document), encoding="utf-8")
-    print(table(document), end="")
+    write_results(options.results, "rival_speed", document, table(document))
     return 0
 
 

@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +97,14 @@ def table(document: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def write_results(directory: Path, name: str, document: Mapping[str, Any], table: str) -> None:
+    """Write *document* and its *table* as *name*.json and *name*.md to *directory*, and print the table."""
+    directory.mkdir(exist_ok=True)
+    (directory / f"{name}.json").write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    (directory / f"{name}.md").write_text(table, encoding="utf-8")
+    print(table, end="")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure the suites named on the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -133,10 +141,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         },
         "suites": [{key: value for key, value in suite.items() if key != "directory"} for suite in suites],
     }
-    options.results.mkdir(exist_ok=True)
-    (options.results / "suite_speed.json").write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-    (options.results / "suite_speed.md").write_text(table(document), encoding="utf-8")
-    print(table(document), end="")
+    write_results(options.results, "suite_speed", document, table(document))
     return 0
 
 

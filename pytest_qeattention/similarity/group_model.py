@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pytest_qeattention.similarity.pairs import FACTS, Facts, FloatArray, Pairs, logistic
+from pytest_qeattention.similarity.pairs import FACTS, Facts, FloatArray, Pairs, logistic, pairs_inside
 
 GROUP_FACTS = (
     "mean score",
@@ -48,11 +48,8 @@ class GroupEvidence:
 
 def gather_evidence(facts: Facts, pairs: Pairs, groups: Sequence[Sequence[int]]) -> GroupEvidence:
     """Gather the facts of *groups* of rows, which share no row, from the *pairs* inside them."""
-    home = np.full(len(facts.file), -1)
-    for number, rows in enumerate(groups):
-        home[list(rows)] = number
-    inside = np.flatnonzero(pairs.usual & (home[pairs.left] == home[pairs.right]) & (home[pairs.left] >= 0))
-    left, right, at = pairs.left[inside], pairs.right[inside], home[pairs.left[inside]]
+    inside, at = pairs_inside(pairs, groups, len(facts.file))
+    left, right = pairs.left[inside], pairs.right[inside]
     least = np.ones(len(groups))
     np.minimum.at(least, at, pairs.cosine[inside])
     count = np.maximum(np.bincount(at, minlength=len(groups)), 1)

@@ -22,7 +22,7 @@ from pytest_qeattention.similarity.group_model import (
 )
 from pytest_qeattention.similarity.linkage import average_linkage, edges_that_count
 from pytest_qeattention.similarity.model import Group, Kind, Unit
-from pytest_qeattention.similarity.pairs import Facts, IntArray, Pairs, common_share
+from pytest_qeattention.similarity.pairs import Facts, IntArray, Pairs, common_share, pairs_inside
 from pytest_qeattention.wording import first_names
 
 # Groups grow while the pairs between two parts score this much on average: of .5, .6, .7 and .75 it found most of what
@@ -155,14 +155,10 @@ def _least_common(
     num_threads: int | None,
 ) -> list[float]:
     """Return the least share of code, in order, that a scored pair inside each group has in common."""
-    home = np.full(len(facts.file), -1)
-    for number, rows in enumerate(groups):
-        if not _is_one(facts.shape, rows):
-            home[list(rows)] = number
-    inside = np.flatnonzero(pairs.usual & (home[pairs.left] == home[pairs.right]) & (home[pairs.left] >= 0))
-    left, right = pairs.left[inside], pairs.right[inside]
+    compared = [() if _is_one(facts.shape, rows) else rows for rows in groups]
+    inside, at = pairs_inside(pairs, compared, len(facts.file))
     least = np.ones(len(groups))
-    np.minimum.at(least, home[left], common_share(descriptions, left, right, num_threads))
+    np.minimum.at(least, at, common_share(descriptions, pairs.left[inside], pairs.right[inside], num_threads))
     shares: list[float] = least.tolist()
     return shares
 

@@ -5,12 +5,10 @@ PYTEST_DONT_REWRITE
 
 from __future__ import annotations
 
-import gc
 import json
 import marshal
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 
 from pytest_qeattention.similarity.bindings import bound_names
 from pytest_qeattention.similarity.cache import Cache, code_key, key_of
@@ -20,7 +18,7 @@ from pytest_qeattention.similarity.naming import NamingRules
 from pytest_qeattention.similarity.packing import pack_scan, unpack_scan
 from pytest_qeattention.similarity.reading import Job, Scan, scan_files
 from pytest_qeattention.similarity.resolve import Reference, support_files
-from pytest_qeattention.similarity.scan import package_root
+from pytest_qeattention.similarity.scan import package_root, without_garbage_collection
 from pytest_qeattention.similarity.workload import Progress
 
 # What every comment for this plugin starts with.
@@ -75,7 +73,7 @@ class Files:
             return scan_files(jobs, rules, num_processes=num_processes, progress=progress)
         keys = [self._key(job, rules) for job in jobs]
         scans: list[Scan | None] = [None] * len(jobs)
-        with _without_collector():
+        with without_garbage_collection():
             for start in range(0, len(jobs), _FILES_AT_ONCE):
                 part = range(start, min(start + _FILES_AT_ONCE, len(jobs)))
                 known = self.cache.read(key for number in part if (key := keys[number]) is not None)
@@ -177,15 +175,3 @@ def located_key(files: Files, sources: Sequence[SourcePath], *facts: object) -> 
     """Name what pytest collected from *sources*, and what these hold now."""
     names = files.names(sources) if files.cache.is_on else None
     return None if names is None else key_of("located", code_key(), names, *facts)
-
-
-@contextmanager
-def _without_collector() -> Iterator[None]:
-    # Many objects that live on: the collector would walk all of them again and again.
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()

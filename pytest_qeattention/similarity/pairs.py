@@ -71,7 +71,6 @@ class Facts:
     file: IntArray
     scope: IntArray
     ordinal: IntArray
-    length: IntArray
     literal: IntArray
     shape: IntArray
     identity: IntArray
@@ -101,6 +100,18 @@ class Pairs:
     """How partners in other files were found: ``exact`` or ``hnsw``."""
 
 
+def pairs_inside(pairs: Pairs, groups: Sequence[Sequence[int]], n: int) -> tuple[IntArray, IntArray]:
+    """Return which usual *pairs* lie inside one of *groups* of rows, of *n* in all, and the number of their group.
+
+    The groups share no row.
+    """
+    home = np.full(n, -1)
+    for number, rows in enumerate(groups):
+        home[list(rows)] = number
+    inside = np.flatnonzero(pairs.usual & (home[pairs.left] == home[pairs.right]) & (home[pairs.left] >= 0))
+    return inside, home[pairs.left[inside]]
+
+
 def _numbered(values: Sequence[object]) -> IntArray:
     numbers: dict[object, int] = {}
     return np.fromiter((numbers.setdefault(value, len(numbers)) for value in values), np.int64, len(values))
@@ -114,13 +125,11 @@ def gather_facts(units: Sequence[Unit], descriptions: Sequence[Description], bin
     file = _numbered([unit.path for unit in units])
     # Units of a file follow each other, so a file's first unit is where its number first stands.
     first = np.unique(file, return_index=True)[1][file]
-    lengths = np.fromiter((len(d.sequence) // 4 for d in descriptions), np.int64, len(descriptions))
     name_ends, name_words = _name_words(units)
     return Facts(
         file=file,
         scope=_numbered([(unit.path, unit.qualname.rpartition("::")[0]) for unit in units]),
         ordinal=np.arange(len(units)) - first,
-        length=lengths,
         literal=_numbered([description.literal for description in descriptions]),
         shape=_numbered([description.shape for description in descriptions]),
         identity=_numbered([(d.exact, binding) for d, binding in zip(descriptions, bindings, strict=True)]),
@@ -234,7 +243,7 @@ def score_pairs(
 
     With *neighbors* above 0 every unit gets at least that many partners, however far they are.
     """
-    features = weigh(descriptions)
+    features = weigh(descriptions, num_threads=num_threads)
     found = find_partners(features, facts.file, neighbors=neighbors, num_threads=num_threads, cache_dir=cache_dir)
     left, right, cosine, usual = found.left, found.right, found.cosine, found.usual
     near = near_counts(facts, left[usual], right[usual], cosine[usual])

@@ -28,7 +28,7 @@ from pytest_qeattention.similarity.describe import Description, describe
 from pytest_qeattention.similarity.discover import SourcePath
 from pytest_qeattention.similarity.naming import NamingRules
 from pytest_qeattention.similarity.packing import pack_scan, unpack_scan
-from pytest_qeattention.similarity.scan import package_root, scan_file
+from pytest_qeattention.similarity.scan import package_root, scan_file, without_garbage_collection
 from pytest_qeattention.similarity.workload import Progress
 
 Scan = FileScan[Description]
@@ -67,7 +67,7 @@ def scan_files(
     """
     sizes = [_size(job.source) for job in jobs]
     processes = num_processes or len(_processors())
-    with _no_collector():
+    with without_garbage_collection():
         if processes > 1 and sum(sizes) >= PARALLEL_BYTES:
             done = _scan_with_helpers(jobs, rules, sizes, processes, progress)
         else:
@@ -95,18 +95,6 @@ def _processors() -> Sequence[int]:
     if hasattr(os, "sched_getaffinity"):
         return sorted(os.sched_getaffinity(0))
     return range(os.cpu_count() or 1)
-
-
-@contextlib.contextmanager
-def _no_collector() -> Iterator[None]:
-    # What is made here holds no cycles and stays: the collector would walk all of it over and over.
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def _batches(sizes: Sequence[int], processes: int) -> list[list[int]]:

@@ -76,7 +76,7 @@ def scan_source(
 
     if b"\0" in data:
         return _broken(display_path, "contains null bytes, so it is not Python source in UTF-8")
-    with _no_garbage_collection(), warnings.catch_warnings():
+    with without_garbage_collection(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         # The tree is gone when this returns: a collector switched on while it lives would walk all of it.
         return _scan(data, display_path, rules or NamingRules(), wanted, describe)
@@ -148,8 +148,8 @@ def _decode(data: bytes) -> str:
 
 
 @contextmanager
-def _no_garbage_collection() -> Iterator[None]:
-    # Trees hold no cycles, but make the collector run over and over: a sixth of the time without it.
+def without_garbage_collection() -> Iterator[None]:
+    """Switch the garbage collector off for what builds many objects that live on: it would walk them over and over."""
     enabled = gc.isenabled()
     gc.disable()
     try:
