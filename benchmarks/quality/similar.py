@@ -4,8 +4,7 @@
     QE_GOLD=DIR python -m benchmarks.quality.similar --fit     also print the models fitted on all projects
     QE_GOLD=DIR python -m benchmarks.quality.similar --write   also write benchmarks/results/similar_quality.*
 
-Groups are measured twice: by the group model and threshold that are shipped, whose seven numbers were chosen on all
-projects, and by a model and a threshold fitted on the other projects alone.
+All that answers for a held-out project, the model of groups and its threshold too, is fitted on the other projects.
 """
 
 from __future__ import annotations
@@ -85,8 +84,11 @@ def prepare(pool: Pool) -> Prepared:
 
 
 def fit(prepared: Sequence[Prepared]) -> Models:
-    """Fit the models of pairs and of groups."""
-    return Models(fit_pairs(prepared), fit_groups(prepared))
+    """Fit the models of pairs and of groups, so that the probability from which groups are reported flags the target."""
+    models = Models(fit_pairs(prepared), fit_groups(prepared))
+    threshold = choose_threshold(prepared, models)
+    shift = float(np.log(threshold / (1 - threshold)) - np.log(GROUP_THRESHOLD / (1 - GROUP_THRESHOLD)))
+    return Models(models.pairs, GroupModel(models.groups.weights, models.groups.intercept - shift))
 
 
 def fit_pairs(prepared: Sequence[Prepared]) -> PairModel:
@@ -133,7 +135,7 @@ def reported(one: Prepared, pairs: Pairs, model: GroupModel, threshold: float) -
     """Return the groups reported in a pool, as row numbers."""
     suite = one.pool.suite
     row = {unit.nodeid: at for at, unit in enumerate(suite.units)}
-    groups = find_groups(suite.units, suite.descriptions, one.facts, pairs, threshold, model=model, explain=False)
+    groups = find_groups(suite.units, suite.descriptions, one.facts, pairs, threshold, model=model, explain=None)
     return [[row[unit.nodeid] for unit in group.tests] for group in groups]
 
 
@@ -174,11 +176,11 @@ class Measured:
     groups: GroupMeasures = field(default_factory=GroupMeasures)
     calibration: Calibration = field(default_factory=Calibration)
 
-    def add(self, one: Prepared, models: Models, threshold: float) -> None:
+    def add(self, one: Prepared, models: Models) -> None:
         """Answer for a project."""
         pairs = rescore(one.facts, one.pairs, models.pairs)
         self.ranking.add(matrix(one, pairs, pairs.score), one.pool.group)
-        self.groups.add(reported(one, pairs, models.groups, threshold), one.pool.group)
+        self.groups.add(reported(one, pairs, models.groups, GROUP_THRESHOLD), one.pool.group)
         self.calibration.add(pairs.score[one.labelled], one.same[one.labelled])
 
     def results(self) -> dict[str, float]:
@@ -191,30 +193,26 @@ class Measured:
 
 
 def measure(prepared: Sequence[Prepared], folds: int) -> tuple[dict[str, Mapping[str, float]], dict[str, Any]]:
-    """Measure each project by models and a threshold from the projects of other folds.
+    """Measure each project by models from the projects of other folds.
 
     Returns the measures of each way to answer, and curves over the held-out projects.
     """
     held_out, shipped, lexical = Measured(), Measured(), RankingMeasures()
-    groups = GroupMeasures()
     curve = [GroupMeasures() for _ in CURVE]
     for fold in range(folds):
         train = [one for at, one in enumerate(prepared) if at % folds != fold]
         models = fit(train)
-        threshold = choose_threshold(train, models)
-        print(f"fold {fold + 1} of {folds}: threshold {threshold:.3f}", file=sys.stderr)
+        print(f"fold {fold + 1} of {folds}", file=sys.stderr)
         for one in prepared[fold::folds]:
-            held_out.add(one, Models(models.pairs, SHIPPED_GROUPS), GROUP_THRESHOLD)
+            held_out.add(one, models)
             pairs = rescore(one.facts, one.pairs, models.pairs)
-            groups.add(reported(one, pairs, models.groups, threshold), one.pool.group)
             for measures, at in zip(curve, CURVE, strict=True):
-                measures.add(reported(one, pairs, SHIPPED_GROUPS, at), one.pool.group)
+                measures.add(reported(one, pairs, models.groups, at), one.pool.group)
     for one in prepared:
         lexical.add(matrix(one, one.pairs, one.pairs.cosine), one.pool.group)
-        shipped.add(one, Models(SHIPPED, SHIPPED_GROUPS), GROUP_THRESHOLD)
+        shipped.add(one, Models(SHIPPED, SHIPPED_GROUPS))
     results: dict[str, Mapping[str, float]] = {
         "held-out projects": held_out.results(),
-        "group model held out too": groups.results(),
         "cosine alone": lexical.results(),
         "shipped model (in sample)": shipped.results(),
     }
@@ -252,8 +250,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(table(results))
     if options.fit:
         models = fit(prepared)
-        print(f"\nthreshold {choose_threshold(prepared, models):.3f}")
-        print(f"pairs {tuple(round(weight, 4) for weight in models.pairs.weights)}, {models.pairs.intercept:.4f},")
+        print(f"\npairs {tuple(round(weight, 4) for weight in models.pairs.weights)}, {models.pairs.intercept:.4f},")
         print(f"  calibration {tuple(round(weight, 4) for weight in models.pairs.calibration)}")
         print(f"groups {tuple(round(weight, 4) for weight in models.groups.weights)}, {models.groups.intercept:.4f}")
     if options.write:

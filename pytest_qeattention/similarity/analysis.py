@@ -10,10 +10,12 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from pytest_qeattention.similarity.cache import Cache
 from pytest_qeattention.similarity.describe import describe
 from pytest_qeattention.similarity.evidence import sketch, weigh
 from pytest_qeattention.similarity.explain import parse_unit
 from pytest_qeattention.similarity.grouping import find_groups, rank_groups
+from pytest_qeattention.similarity.known_differences import KnownDifferences
 from pytest_qeattention.similarity.model import Neighbor, SimilarReport, Unit
 from pytest_qeattention.similarity.pairs import Pairs, gather_facts, score_pairs
 from pytest_qeattention.similarity.suite import Suite
@@ -48,7 +50,12 @@ def find_similar(name: str, suite: Suite, threshold: float, request: Request) ->
     )
     if progress is not None:
         progress("grouping", 0, len(units))
-    groups = rank_groups(find_groups(units, descriptions, facts, pairs, threshold, num_threads=request.num_threads))
+    with Cache(request.cache_dir) as cache:
+        known = KnownDifferences(cache)
+        groups = rank_groups(
+            find_groups(units, descriptions, facts, pairs, threshold, explain=known.of, num_threads=request.num_threads)
+        )
+        known.keep()
     if progress is not None:
         progress("grouping", len(units), len(units))
     return SimilarReport(

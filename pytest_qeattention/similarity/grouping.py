@@ -6,7 +6,7 @@ PYTEST_DONT_REWRITE
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 
 import numpy as np
@@ -75,13 +75,14 @@ def find_groups(
     threshold: float,
     *,
     model: GroupModel = SHIPPED_GROUPS,
-    explain: bool = True,
+    explain: Callable[[Sequence[Unit]], Sequence[str]] | None = differences,
     num_threads: int | None = None,
 ) -> list[Group]:
     """Group units of equal identity, and those that a maintainer would fold with a probability of *threshold*.
 
     The groups are in no particular order.
-    Without *explain* the groups carry no reasons, which take longer to find than the groups themselves.
+    *explain* says what differs between tests of one shape. With None the groups carry no reasons, which take longer to
+    find than the groups themselves.
     """
     copies, found = gather_clusters(descriptions, facts, pairs)
     groups = [_duplicate_group([units[row] for row in rows]) for rows in copies]
@@ -179,15 +180,15 @@ def _alike_group(
     common: float,
     cosine: float,
     copies: int,
-    explain: bool,
+    explain: Callable[[Sequence[Unit]], Sequence[str]] | None,
 ) -> Group:
     kind: Kind = "parametrize" if one_shape and one_scope else "similar"
-    if not explain:
+    if explain is None:
         return make_group(kind, score, tests, ())
     reasons: list[str] = []
     if one_shape:
         reasons.append("the same shape: every statement and call matches")
-        reasons.extend(differences(tests))
+        reasons.extend(explain(tests))
     else:
         reasons.append(f"at least {common:.0%} of the code is the same, in order, literals aside")
     reasons.append(f"identifiers and words agree (cosine of at least {cosine:.2f})")

@@ -14,10 +14,10 @@ from pytest_qeattention.similarity.bindings import bound_names
 from pytest_qeattention.similarity.cache import Cache, code_key, key_of
 from pytest_qeattention.similarity.candidates import FileScan, source_digest
 from pytest_qeattention.similarity.discover import Discovery, SourcePath
+from pytest_qeattention.similarity.imports import Reference, support_files
 from pytest_qeattention.similarity.naming import NamingRules
 from pytest_qeattention.similarity.packing import pack_scan, unpack_scan
 from pytest_qeattention.similarity.reading import Job, Scan, scan_files
-from pytest_qeattention.similarity.resolve import Reference, support_files
 from pytest_qeattention.similarity.scan import package_root, without_garbage_collection
 from pytest_qeattention.similarity.workload import Progress
 

@@ -15,6 +15,7 @@ import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -106,9 +107,12 @@ def path_matches(path: PurePath, pattern: str) -> bool:
 
 
 def _name_matches(name: str, options: tuple[str, ...]) -> bool:
-    return name.startswith(options) or any(
-        any(c in option for c in "*?[") and fnmatch.fnmatch(name, option) for option in options
-    )
+    return name.startswith(options) or any(fnmatch.fnmatch(name, pattern) for pattern in _patterns(options))
+
+
+@lru_cache(maxsize=64)
+def _patterns(options: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(option for option in options if any(c in option for c in "*?["))
 
 
 def read_setup(paths: Sequence[Path], *, cwd: Path) -> Setup:

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pytest_qeattention.attention import csr_pair_dots, lcs_lengths
+from pytest_qeattention.attention.features import row_dots
 from pytest_qeattention.similarity.describe import Description, words_of
 from pytest_qeattention.similarity.evidence import BAGS, Features, weigh
 from pytest_qeattention.similarity.model import Unit
@@ -117,7 +118,7 @@ def _numbered(values: Sequence[object]) -> IntArray:
     return np.fromiter((numbers.setdefault(value, len(numbers)) for value in values), np.int64, len(values))
 
 
-_STATEMENTS = frozenset(zlib.crc32(f"({kind.__name__}".encode()) for kind in ast.stmt.__subclasses__())
+_STATEMENTS = np.array([zlib.crc32(f"({kind.__name__}".encode()) for kind in ast.stmt.__subclasses__()], np.uint32)
 
 
 def gather_facts(units: Sequence[Unit], descriptions: Sequence[Description], bindings: Sequence[str]) -> Facts:
@@ -140,19 +141,29 @@ def gather_facts(units: Sequence[Unit], descriptions: Sequence[Description], bin
 
 
 def _count_statements(descriptions: Sequence[Description]) -> IntArray:
-    kinds = np.array(sorted(_STATEMENTS), np.uint32)
-    ends = np.append(0, np.cumsum([len(description.sequence) // 4 for description in descriptions]))
+    ends = np.append(0, np.cumsum([len(description.sequence) // 4 for description in descriptions])).astype(np.int64)
     tokens = np.frombuffer(b"".join(description.sequence for description in descriptions), np.uint32)
-    found = np.append(0, np.cumsum(kinds[np.minimum(np.searchsorted(kinds, tokens), len(kinds) - 1)] == tokens))
-    counts: IntArray = np.diff(found[ends.astype(np.int64)])
+    # One look at half of each token leaves few to compare whole.
+    can_be = np.zeros(1 << 16, bool)
+    can_be[_STATEMENTS.astype(np.uint16)] = True
+    places = np.flatnonzero(can_be[tokens.astype(np.uint16)])
+    places = places[np.isin(tokens[places], _STATEMENTS)]
+    counts: IntArray = np.diff(np.searchsorted(places, ends))
     return counts
 
 
 def _name_words(units: Sequence[Unit]) -> tuple[IntArray, npt.NDArray[np.uint32]]:
     numbers: dict[str, int] = {}
+    # Words end at underscores: what stands between them is split once.
+    known: dict[str, list[int]] = {}
     ends, words = [0], []
     for unit in units:
-        words += sorted({numbers.setdefault(word, len(numbers)) for word in words_of(unit.name) if word != "test"})
+        found: set[int] = set()
+        for part in unit.name.split("_"):
+            if part not in known:
+                known[part] = [numbers.setdefault(word, len(numbers)) for word in words_of(part) if word != "test"]
+            found.update(known[part])
+        words += sorted(found)
         ends.append(len(words))
     return np.array(ends, np.int64), np.array(words, np.uint32)
 
@@ -173,7 +184,7 @@ def pair_facts(
     cosine: FloatArray,
     num_threads: int | None = None,
 ) -> npt.NDArray[np.float32]:
-    """Return the facts of each pair in the order of `FACTS`, float32 (len(left), 9)."""
+    """Return the facts of each pair in the order of `FACTS`, float32 (len(left), 9); *left* ascends."""
     same_file = facts.file[left] == facts.file[right]
     distance = np.abs(facts.ordinal[left] - facts.ordinal[right])
     values = np.empty((len(left), len(FACTS)), np.float32)
@@ -191,10 +202,12 @@ def pair_facts(
 
 def _token_cosines(features: Features, left: IntArray, right: IntArray, num_threads: int | None) -> FloatArray:
     """Return the cosines of the first of the three bags, whose columns come first."""
-    of_tokens = features.indices < np.searchsorted(features.keys, np.uint64(1 << 32))
+    n_tokens = int(np.searchsorted(features.keys, np.uint64(1 << 32)))
+    of_tokens = features.indices < n_tokens
     ends = np.append(0, np.cumsum(of_tokens))[features.indptr]
     indices, values = features.indices[of_tokens], features.values[of_tokens]
-    dots = csr_pair_dots(ends, indices, values, left, right, num_threads=num_threads)
+    bounds = np.searchsorted(left, np.arange(features.n_rows + 1))
+    dots = row_dots(ends, indices, values, n_tokens, bounds, right, num_threads=num_threads)
     # Each bag has a third of a row's squared length.
     cosines: FloatArray = np.clip(dots.astype(np.float64) * len(BAGS), 0.0, 1.0)
     return cosines

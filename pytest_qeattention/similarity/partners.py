@@ -65,7 +65,7 @@ def find_partners(
     ).find()
     left = np.concatenate([part.left for part in found])
     right = np.concatenate([part.right for part in found])
-    order = np.lexsort((right, left))
+    order = np.argsort(left * len(file) + right)
     cosine = np.clip(np.concatenate([part.cosine for part in found])[order], 0.0, 1.0)
     usual = np.concatenate([part.usual for part in found])[order]
     return Partners(left[order], right[order], cosine, usual, found[0].search)

@@ -15,11 +15,12 @@ from pytest_qeattention.similarity.cache import Cache
 from pytest_qeattention.similarity.candidates import FoundFunction
 from pytest_qeattention.similarity.describe import Description
 from pytest_qeattention.similarity.discover import Discovery, SourcePath, UsageError, discover
+from pytest_qeattention.similarity.imports import support_files
 from pytest_qeattention.similarity.kept import Files, StaticKey, located_key
 from pytest_qeattention.similarity.model import Problem, Unit
 from pytest_qeattention.similarity.naming import display_path
 from pytest_qeattention.similarity.reading import Job, Scan
-from pytest_qeattention.similarity.resolve import Resolved, resolve_units, support_files
+from pytest_qeattention.similarity.resolve import Resolved, Resolver
 from pytest_qeattention.similarity.suite import Content, Located, Suite
 from pytest_qeattention.similarity.workload import Progress
 from pytest_qeattention.wording import counted, first_names
@@ -89,12 +90,15 @@ def find_tests(
     files = files or Files(Cache(None))
     jobs = [Job(source) for source in discovery.files]
     scans = files.scan(jobs, discovery.rules, num_processes=num_processes, progress=progress)
-    resolved = resolve_units(scans, discovery.rules)
-    missing = dict.fromkeys(resolved.missing)
-    while more := support_files(resolved.missing, scans, discovery):
-        scans.extend(files.scan([Job(source) for source in more], discovery.rules, num_processes=1))
-        resolved = resolve_units(scans, discovery.rules)
-        missing.update(dict.fromkeys(resolved.missing))
+    resolver: Resolver[Description] = Resolver(discovery.rules)
+    resolver.add(scans)
+    missing = dict.fromkeys(resolver.references())
+    while more := support_files(resolver.modules.missing, scans, discovery):
+        found = files.scan([Job(source) for source in more], discovery.rules, num_processes=1)
+        scans.extend(found)
+        resolver.add(found)
+        missing.update(dict.fromkeys(resolver.references()))
+    resolved = resolver.resolve()
     problems = sorted((*discovery.problems, *resolved.problems), key=lambda problem: (problem.path, problem.line or 0))
     return scans, replace(resolved, missing=tuple(missing)), tuple(problems)
 
