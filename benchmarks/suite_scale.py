@@ -81,11 +81,11 @@ def give_back(place: Path, chosen: Path) -> None:
         path.rename(place / path.name)
 
 
-def measure_runs(tests: Path, place: Path) -> list[dict[str, Any]]:
-    """Time the command on each of `SIZES`."""
-    make_copies(tests, place, max(SIZES))
+def measure_runs(tests: Path, place: Path, sizes: Sequence[int]) -> list[dict[str, Any]]:
+    """Time the command on each of *sizes*."""
+    make_copies(tests, place, max(sizes))
     rows = []
-    for size in SIZES:
+    for size in sizes:
         chosen = chosen_copies(place, size)
         report = place / "report.json"
         sample = run_once(chosen, report)
@@ -134,7 +134,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("directory", type=Path, metavar="DIR")
     parser.add_argument("--search", action="store_true", help="compare exact search and HNSW")
-    parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, metavar="COPIES", help="with --search")
+    parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, metavar="COPIES", help="numbers of copies")
     parser.add_argument("--results", type=Path, default=RESULTS, metavar="DIR")
     options = parser.parse_args(arguments)
     info = backend_info()
@@ -150,7 +150,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.search:
             name, document["cells"] = "suite_search.json", measure_search(options.directory, place, options.sizes)
         else:
-            name, document["runs"] = "suite_scale.json", measure_runs(options.directory, place)
+            name, document["runs"] = "suite_scale.json", measure_runs(options.directory, place, options.sizes)
     options.results.mkdir(exist_ok=True)
     (options.results / name).write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     return 0

@@ -1,4 +1,4 @@
-"""What serves the calls on this machine: the attention core, its variants, and hnswlib.
+"""What serves the calls on this machine: the attention core, its variants, the reader of tests, and hnswlib.
 
 PYTEST_DONT_REWRITE
 """
@@ -10,15 +10,16 @@ from typing import Any
 
 from pytest_qeattention.attention.backend import core_info
 from pytest_qeattention.index import hnsw_state
+from pytest_qeattention.similarity.describe import reader_info
 
 
 def backend_info(*, probe: bool = False, cache_dir: Path | None = None) -> dict[str, Any]:
     """Describe what serves the calls and why, as plain values that JSON can hold.
 
     Keys: those of `attention.backend.core_info` (version, package, backend, reason, variant, variants, openmp, threads,
-    forked, cpu, numpy, build) and hnswlib. With *probe*, a subprocess finds out whether hnswlib loads on this
-    processor, unless its verdict is in *cache_dir*; without, only a verdict that is known already is told. What is
-    not known is None. Never raises for a setting that cannot be served: ``backend`` is then None and ``reason`` says
-    why.
+    forked, cpu, numpy, build), reader (of the source of tests: implementation, "compiled" or "python", and reason) and
+    hnswlib. With *probe*, a subprocess finds out whether hnswlib loads on this processor, unless its verdict is in
+    *cache_dir*; without, only a verdict that is known already is told. What is not known is None. Never raises for a
+    setting that cannot be served: ``backend`` is then None and ``reason`` says why.
     """
-    return {**core_info(), "hnswlib": hnsw_state(cache_dir, probe=probe)}
+    return {**core_info(), "reader": reader_info(), "hnswlib": hnsw_state(cache_dir, probe=probe)}

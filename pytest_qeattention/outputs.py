@@ -5,7 +5,8 @@ PYTEST_DONT_REWRITE
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +24,18 @@ class Outputs:
     sarif: str | None = None
     markdown: str | None = None
     github: bool = False
+
+
+def shared_file(files: Mapping[str, str | Path | None]) -> str | None:
+    """Say which two flags of *files* name one regular file, or one that is still to be made; None if no two do."""
+    flags: dict[str, str] = {}
+    for flag, path in files.items():
+        if path is None or path in ("", STANDARD_OUTPUT) or (os.path.exists(path) and not os.path.isfile(path)):
+            continue
+        other = flags.setdefault(os.path.realpath(path), flag)
+        if other != flag:
+            return f"{other} and {flag} name the same file, {path}, and one would replace the other; give each its own"
+    return None
 
 
 def rendered(

@@ -197,6 +197,7 @@ class SimilarSession:
         return contributions
 
     def _finish(self) -> None:
+        from pytest_qeattention.progress import TerminalProgress
         from pytest_qeattention.similarity.service import suite_from_located
         from pytest_qeattention.similarity.workload import Request
 
@@ -211,23 +212,27 @@ class SimilarSession:
         if self._contributions is None:
             self._contributions = self._gather()
         self._contributions.gather_builtin(self)
-        request = Request(
-            neighbors=self._settings.neighbors,
-            num_threads=self._settings.threads,
-            cache_dir=self._cache_dir(),
-        )
-        suite = suite_from_located(
-            collection.located,
-            root=self._config.rootpath,
-            left_out=collection.left_out,
-            problems=sourceless_problems(collection, self._config.rootpath),
-            digests=collection.digests,
-            is_ignored=self._policy.is_ignored if self._policy.ignore else None,
-            num_processes=self._settings.threads,
-            cache_dir=request.cache_dir,
-        )
-        for contribution in self._contributions.chosen(self._settings.workloads):
-            self._analyse(contribution, suite, request)
+        reporter = self._config.pluginmanager.get_plugin("terminalreporter")
+        with TerminalProgress(reporter, self._config.get_verbosity()) as display:
+            request = Request(
+                neighbors=self._settings.neighbors,
+                num_threads=self._settings.threads,
+                cache_dir=self._cache_dir(),
+                progress=display.progress,
+            )
+            suite = suite_from_located(
+                collection.located,
+                root=self._config.rootpath,
+                left_out=collection.left_out,
+                problems=sourceless_problems(collection, self._config.rootpath),
+                digests=collection.digests,
+                is_ignored=self._policy.is_ignored if self._policy.ignore else None,
+                num_processes=self._settings.threads,
+                progress=request.progress,
+                cache_dir=request.cache_dir,
+            )
+            for contribution in self._contributions.chosen(self._settings.workloads):
+                self._analyse(contribution, suite, request)
         self._note_backend(suite)
         self._write_reports()
 
@@ -268,6 +273,8 @@ class SimilarSession:
             from pytest_qeattention.similarity.gate import settle
 
             report = settle(report, suite, self._policy)
+            if report.baseline is not None and report.baseline.error is not None:
+                self._warn(f"qe-similar: {report.baseline.error}; the baseline is as it was")
             report = with_suggestions(report, self._config.rootpath, request.cache_dir)
         contributions.tell(workload, report.groups)
         # What the report shows is what our own implementation of the hook was told, like any plugin's.
@@ -293,8 +300,11 @@ class SimilarSession:
         else:
             # Nothing was computed: what the run said that computed the report.
             problem = suite.kept_notice
-        if problem is not None and not self._failed:
-            self._notices.append(f"qe-similar: {problem}")
+        from pytest_qeattention.similarity.describe import reader_problem
+
+        problems = [each for each in (problem, reader_problem()) if each is not None]
+        if not self._failed:
+            self._notices.extend(f"qe-similar: {each}" for each in problems)
 
     def _builtin_report(self) -> SimilarReport | None:
         return next((section.report for section in self._sections if section.is_builtin), None)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from pytest_qeattention.outputs import Outputs
+from pytest_qeattention.outputs import Outputs, shared_file
 from pytest_qeattention.similarity.baseline import DIRECTORY, FILE_NAME, BaselineError, read_baseline
 from pytest_qeattention.similarity.naming import display_path
 from pytest_qeattention.similarity.policy import (
@@ -179,6 +179,10 @@ def _check_together(settings: Settings) -> None:
     outputs = settings.outputs
     if (settings.json, outputs.sarif, outputs.markdown).count("-") > 1:
         _usage("--qe-json, --qe-sarif and --qe-markdown cannot share standard output; give files to all but one")
+    files = {"--qe-json": settings.json, "--qe-sarif": outputs.sarif, "--qe-markdown": outputs.markdown}
+    clash = shared_file({**files, "--qe-baseline": settings.baseline, "--junitxml": settings.junit})
+    if clash is not None:
+        _usage(clash)
     if settings.workloads is None or BUILTIN in settings.workloads:
         return
     asked = {

@@ -75,6 +75,10 @@ def examine(fold: Fold, units: Sequence[Unit]) -> str | None:
     except SyntaxError as error:
         return f"does not parse: {error}"
     known = set().union(*(free_names(unit.source) for unit in units))
+    # What the suggestion imports, or the file has imported for such tests, is no free name.
+    known |= {line.removeprefix("import ") for line in fold.imports}
+    if fold.form.expander is not None:
+        known.add("parameterized")
     if names - known - {"pytest"}:
         return f"names {sorted(names - known)}"
     covered = {nodeid for row in fold.rows for nodeid in row.covers}

@@ -84,7 +84,7 @@ def prepare(pool: Pool) -> Prepared:
 
 
 def fit(prepared: Sequence[Prepared]) -> Models:
-    """Fit the models of pairs and of groups, so that the probability from which groups are reported flags the target."""
+    """Fit the models of pairs and of groups; groups from `GROUP_THRESHOLD` on flag the target's share of neighbours."""
     models = Models(fit_pairs(prepared), fit_groups(prepared))
     threshold = choose_threshold(prepared, models)
     shift = float(np.log(threshold / (1 - threshold)) - np.log(GROUP_THRESHOLD / (1 - GROUP_THRESHOLD)))

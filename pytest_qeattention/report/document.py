@@ -66,6 +66,8 @@ def similar_part(report: SimilarReport) -> dict[str, Any]:
             "query": query,
             "results": [{**_neighbor(result), "reasons": list(result.reasons)} for result in results],
         }
+    if report.set_aside:
+        part["set_aside"] = [_group(group) for group in report.set_aside]
     if report.acknowledged:
         part["acknowledged"] = [_acknowledgement(each) for each in report.acknowledged]
     if report.unneeded:

@@ -214,15 +214,16 @@ def _set_aside_lines(report: SimilarReport, verbosity: int) -> list[Line]:
     """Say what is not reported, and why; by name with -v."""
     lines: list[Line] = []
     if verbosity > 0:
-        lines.extend(_acknowledged_lines("acknowledged", report.acknowledged))
-        lines.extend(_acknowledged_lines("acknowledged, and in no group: not needed any more", report.unneeded))
+        groups = (*report.groups, *report.set_aside)
+        lines.extend(_acknowledged_lines("acknowledged", report.acknowledged, groups))
+        lines.extend(_acknowledged_lines("acknowledged, and in no group: not needed any more", report.unneeded, ()))
     if report.below_threshold:
         count = counted(report.below_threshold, "group")
         lines.append(Line.plain(f"not reported: {count} whose score is below qe_similar_thresholds"))
     use = report.baseline
     if use is not None and use.stale:
-        what = "entry answers" if len(use.stale) == 1 else "entries answer"
-        lines.append(Line.plain(f"{use.path}: {len(use.stale)} {what} to nothing any more, and an update drops them"))
+        what = "entry is" if len(use.stale) == 1 else "entries are"
+        lines.append(Line.plain(f"{use.path}: {len(use.stale)} {what} out of date (moved or gone): update it"))
         shown = use.stale if verbosity > 0 else use.stale[:STALE_SHOWN]
         lines.extend(Line.plain(f"  {path}  {test}") for path, test in shown)
         if len(shown) < len(use.stale):
@@ -232,13 +233,22 @@ def _set_aside_lines(report: SimilarReport, verbosity: int) -> list[Line]:
     return lines
 
 
-def _acknowledged_lines(title: str, acknowledged: Sequence[Acknowledgement]) -> list[Line]:
+def _acknowledged_lines(title: str, acknowledged: Sequence[Acknowledgement], groups: Sequence[Group]) -> list[Line]:
     if not acknowledged:
         return []
     lines = [Line.marked(title, "yellow")]
     for each in acknowledged:
         lines.append(Line((Span("  "), *_place(each.test), Span(printable(f"  {each.reason}")))))
+        lines.extend(_left_line(each, group) for group in groups if each in group.acknowledged)
     return [*lines, Line()]
+
+
+def _left_line(acknowledged: Acknowledgement, group: Group) -> Line:
+    """Say which group a test was taken out of, or would be in if the group stood."""
+    members = dict.fromkeys((*group.tests, *(each.test for each in group.acknowledged)))
+    others = [test.qualname for test in members if test != acknowledged.test]
+    more = f" and {counted(len(others) - 1, 'other')}" if len(others) > 1 else ""
+    return Line.plain(f"    {group.kind} with {others[0]}{more}, score {_score(group.score)}, id {group.id}")
 
 
 def _score(score: float) -> str:

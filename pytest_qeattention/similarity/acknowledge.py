@@ -1,16 +1,18 @@
 """Find the comments by which people say that a test may repeat another: ``# qe: similar-ok <reason>``.
 
 A comment belongs to the test on whose decorators, ``def`` line or body it stands, or to the one that the comment lines
-right above it introduce. Text in strings does not count.
+right above it introduce. Text in strings does not count, and a comment that belongs to no function is named.
 
 PYTEST_DONT_REWRITE
 """
 
 from __future__ import annotations
 
+import ast
 import io
 import re
 import tokenize
+import warnings
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -26,6 +28,8 @@ _WORD = re.compile(r"-ok(?![\w-])[\s:]*(?P<reason>.*)$")
 # What another tool's comment on the same line says is no part of the reason; the number of an issue (#123) is.
 _NEXT_COMMENT = re.compile(r"(?:^|\s)#\s*(?=[^\W\d])")
 
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+
 
 @dataclass(frozen=True, slots=True)
 class Acknowledgements:
@@ -34,7 +38,7 @@ class Acknowledgements:
     by_test: Mapping[str, Acknowledgement]
     """By node id."""
     problems: tuple[Problem, ...] = ()
-    """Comments without a reason, or misspelt: they acknowledge nothing."""
+    """Comments without a reason or a test, or misspelt: they acknowledge nothing."""
 
 
 def find_acknowledgements(units: Sequence[Unit], base: Path) -> Acknowledgements:
@@ -54,17 +58,25 @@ def find_acknowledgements(units: Sequence[Unit], base: Path) -> Acknowledgements
             continue
         if _MARK not in data:
             continue
-        for unit, line, text in _comments(data, tests):
+        for owner, line, text in _comments(data, tests):
             match = _WORD.match(text)
             reason = "" if match is None else _NEXT_COMMENT.split(match["reason"])[0].strip()
-            if match is None:
-                problems.append(Problem(path, _misspelt(text, unit), line))
+            if owner is None:
+                problems.append(Problem(path, _STRAY, line))
+            elif match is None:
+                problems.append(Problem(path, _misspelt(text, owner), line))
             elif not reason:
-                problems.append(Problem(path, _no_reason(unit), line))
+                problems.append(Problem(path, _no_reason(owner), line))
             else:
                 # The first one counts.
-                found.setdefault(unit.nodeid, Acknowledgement(unit, line, reason))
+                found.setdefault(owner.nodeid, Acknowledgement(owner, line, reason))
     return Acknowledgements(found, tuple(problems))
+
+
+_STRAY = (
+    "'qe: similar-ok' belongs to no test, so it acknowledges none; write it at the def of each test that may repeat "
+    "another, or on the line above"
+)
 
 
 def _no_reason(unit: Unit) -> str:
@@ -79,8 +91,8 @@ def _misspelt(text: str, unit: Unit) -> str:
     return f"'qe: {word}' is not known, so {unit.qualname} is not acknowledged; write # qe: similar-ok <reason>"
 
 
-def _comments(data: bytes, units: Iterable[Unit]) -> Iterator[tuple[Unit, int, str]]:
-    """Yield unit, line and what follows ``similar`` of each such comment that belongs to a unit."""
+def _comments(data: bytes, units: Iterable[Unit]) -> Iterator[tuple[Unit | None, int, str]]:
+    """Yield unit, line and what follows ``similar`` of each such comment that belongs to a unit, or to no function."""
     try:
         encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
         text = data.decode(encoding)
@@ -88,26 +100,55 @@ def _comments(data: bytes, units: Iterable[Unit]) -> Iterator[tuple[Unit, int, s
         return
     # The tokenizer ends a line at these three; str.splitlines knows more.
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
-    places = _Places(sorted(units, key=lambda unit: (unit.first_line, -unit.end_line)), lines)
+    places = _Places(units, lines)
+    ownerless: list[int] = []
     for number, line in enumerate(lines, 1):
         if "qe:" not in line or _COMMENT.search(line) is None:
             continue
         unit, is_inside = places.owner(number)
         if unit is None:
+            ownerless.append(number)
             continue
         comment = places.comment(number, unit) if is_inside else line.strip()
         match = _COMMENT.search(comment)
         if match is not None:
             yield unit, number, match["rest"]
+    yield from _strays(lines, ownerless)
+
+
+def _strays(lines: Sequence[str], ownerless: Sequence[int]) -> Iterator[tuple[None, int, str]]:
+    """Yield those of the lines *ownerless* whose comment belongs to no function, be it a test or not."""
+    if not ownerless:
+        return
+    text = "\n".join(lines)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tree = ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return
+    comments = _comments_of(text, 1)
+    functions = _Places([_span(node) for node in ast.walk(tree) if isinstance(node, _FUNCTIONS)], lines)
+    for number in ownerless:
+        match = _COMMENT.search(comments.get(number, ""))
+        if match is not None and _WORD.match(match["rest"]) and functions.owner(number)[0] is None:
+            yield None, number, match["rest"]
+
+
+def _span(node: ast.FunctionDef | ast.AsyncFunctionDef) -> Unit:
+    first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
+    # Of the source only the indentation is asked for.
+    source = " " * node.col_offset + "def"
+    return Unit(node.name, "", node.lineno, node.name, node.name, first, node.end_lineno or node.lineno, source)
 
 
 class _Places:
     """Tell which unit of a file a line belongs to."""
 
-    def __init__(self, units: Sequence[Unit], lines: Sequence[str]) -> None:
-        self._units = units
+    def __init__(self, units: Iterable[Unit], lines: Sequence[str]) -> None:
+        self._units = sorted(units, key=lambda unit: (unit.first_line, -unit.end_line))
         self._lines = lines
-        self._starts = [unit.first_line for unit in units]
+        self._starts = [unit.first_line for unit in self._units]
         self._inside: dict[str, dict[int, str]] = {}
 
     def owner(self, number: int) -> tuple[Unit | None, bool]:

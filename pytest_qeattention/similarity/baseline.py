@@ -27,6 +27,8 @@ FORMAT = "qeattention-similar-baseline"
 VERSION = 1
 
 _CONTENT = re.compile(r"[0-9a-f]{16}")
+# What version control writes between the lines of two sides.
+_CONFLICT = re.compile(rb"(?:<{7}|\|{7}|={7}|>{7})(?: .*)?\r?")
 
 
 class BaselineError(ValueError):
@@ -61,9 +63,10 @@ class Baseline:
 def read_baseline(file: Path, display: str, *, update: bool, update_flag: str) -> Baseline:
     """Read the baseline in *file*.
 
-    A line that is damaged is a problem, and accepts nothing. Raises BaselineError for a file that cannot be read or
-    is of a newer format; for one that is missing, unless it is there to be written (*update*); and for a damaged one
-    that is to be written, since writing would lose what the damaged lines say.
+    A line that is damaged is a problem, and accepts nothing. Raises BaselineError for a file that cannot be read, is no
+    baseline or is of a newer format; for one that is missing, unless it is there to be written (*update*); and for a
+    damaged one that is to be written, since writing would lose what the damaged lines say. The marks of a merge
+    conflict say nothing, and all lines between them count.
     """
     try:
         data = file.read_bytes()
@@ -78,8 +81,22 @@ def read_baseline(file: Path, display: str, *, update: bool, update_flag: str) -
         raise BaselineError(f"baseline {display} cannot be read ({error.strerror}); give the path of a file") from error
     entries: set[Entry] = set()
     problems: list[Problem] = []
-    lines = enumerate(data.removeprefix(b"\xef\xbb\xbf").split(b"\n"), 1)
-    values = [(number, _loaded(line)) for number, line in lines if line.strip()]
+    conflicts: list[Problem] = []
+    values: list[tuple[int, Any]] = []
+    for number, line in enumerate(data.removeprefix(b"\xef\xbb\xbf").split(b"\n"), 1):
+        if _CONFLICT.fullmatch(line):
+            message = f"line {number} is the mark of a merge conflict; delete it, or run with {update_flag}"
+            conflicts.append(Problem(display, f"{message}: the lines of both sides count", number))
+        elif line.strip():
+            values.append((number, _loaded(line)))
+    if not any(_is_header(value) or _entry(value) for _, value in values):
+        if data.strip():
+            raise BaselineError(
+                f"{display} is not a baseline, so nothing could be compared with it and it was left as it is; "
+                "give the path of another file"
+            )
+        problems.append(Problem(display, f"is empty, and accepts nothing; restore it, or run with {update_flag}"))
+        return Baseline(file, display, problems=() if update else tuple(problems), data=data)
     for at, (number, value) in enumerate(values):
         entry = _entry(value)
         if at == 0 or _is_header(value):
@@ -97,7 +114,11 @@ def read_baseline(file: Path, display: str, *, update: bool, update_flag: str) -
             f"baseline {display} was not updated, because {first} ({counted(len(problems), 'such line')}), "
             "and an update would lose it; correct or delete the line, then update again"
         )
-    return Baseline(file, display, frozenset(entries), tuple(problems), data)
+    return Baseline(file, display, frozenset(entries), (*problems, *(() if update else conflicts)), data)
+
+
+def _has_conflict(data: bytes) -> bool:
+    return any(map(_CONFLICT.fullmatch, data.split(b"\n")))
 
 
 def _loaded(line: bytes) -> Any:
@@ -147,7 +168,7 @@ def write_baseline(baseline: Baseline, entries: Iterable[Entry]) -> bool:
     Raises OutputError, also where somebody else has changed the file since it was read.
     """
     wanted = frozenset(entries)
-    if baseline.data is not None and wanted == baseline.entries:
+    if baseline.data is not None and wanted == baseline.entries and not _has_conflict(baseline.data):
         return False
     # Imported by those who write: workers read settings, and never write.
     from pytest_qeattention.store import OutputError, write_atomically

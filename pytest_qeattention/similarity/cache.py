@@ -35,6 +35,8 @@ _FORMAT = 1
 _APPLICATION = 0x71655353
 _CHECKSUM_BYTES = 16
 _WAIT_S = 5.0
+_NO_WAIT_S = 60.0
+"""For so long after waiting in vain nobody of this process waits for the same database."""
 _DAY_S = 86_400
 _PAGE_BYTES = 16_384
 _KEYS_PER_QUERY = 500
@@ -88,6 +90,14 @@ def _numpy() -> object:
     return version
 
 
+_waited_in_vain: dict[Path, float] = {}
+"""When, by the monotonic clock."""
+
+
+class ForeignFileError(OSError):
+    """Say that a file of the cache's name is another program's."""
+
+
 class Cache:
     """Read and write the entries of one directory; a `with` block keeps the database open meanwhile.
 
@@ -131,7 +141,7 @@ class Cache:
             return found
         today = _today()
         stale: list[bytes] = []
-        with _quietly():
+        with self._quietly():
             for start in range(0, len(wanted), _KEYS_PER_QUERY):
                 part = wanted[start : start + _KEYS_PER_QUERY]
                 marks = ",".join("?" * len(part))
@@ -145,6 +155,7 @@ class Cache:
                             stale.append(key)
             if stale:
                 with database:
+                    database.execute("BEGIN IMMEDIATE")
                     database.executemany("UPDATE entries SET used = ? WHERE key = ?", [(today, key) for key in stale])
         return found
 
@@ -157,6 +168,7 @@ class Cache:
         try:
             self._replace(database, rows)
         except _errors() as error:
+            self._note(error)
             if not _is_damage(error):
                 return
             # What cannot be read cannot be mended: the next write starts afresh.
@@ -164,7 +176,7 @@ class Cache:
             self._remove()
             database = self._open(create=True)
             if database is not None:
-                with _quietly():
+                with self._quietly():
                     self._replace(database, rows)
 
     def _replace(self, database: sqlite3.Connection, rows: Sequence[tuple[bytes, int, int, bytes]]) -> None:
@@ -194,9 +206,10 @@ class Cache:
             try:
                 if create:
                     make_directory(self._directory)
-                self._database = _connect(path)
+                self._database = _connect(path, self._patience())
                 return self._database
             except errors as error:
+                self._note(error)
                 if attempt or not _is_damage(error):
                     return None
                 self._remove()
@@ -206,9 +219,28 @@ class Cache:
 
     def _close(self) -> None:
         if self._database is not None:
-            with _quietly():
+            with contextlib.suppress(*_errors()):
                 self._database.close()
             self._database = None
+
+    @contextlib.contextmanager
+    def _quietly(self) -> Iterator[None]:
+        try:
+            yield
+        except _errors() as error:
+            self._note(error)
+
+    def _patience(self) -> float:
+        """Return for how many seconds to wait for others: a run does many things, and is to wait once."""
+        waited = _waited_in_vain.get(self._directory) if self._directory is not None else None
+        return _WAIT_S if waited is None or time.monotonic() - waited > _NO_WAIT_S else 0.0
+
+    def _note(self, error: Exception) -> None:
+        if self._directory is not None and _is_in_use(error):
+            _waited_in_vain[self._directory] = time.monotonic()
+            if self._database is not None:
+                with contextlib.suppress(*_errors()):
+                    self._database.execute("PRAGMA busy_timeout = 0")
 
     def _remove(self) -> None:
         if self._directory is not None:
@@ -217,16 +249,19 @@ class Cache:
                     os.unlink(self._directory / (FILE_NAME + suffix))
 
 
-def _connect(path: Path) -> sqlite3.Connection:
+def _connect(path: Path, patience_s: float) -> sqlite3.Connection:
     import sqlite3
 
-    database = sqlite3.connect(path, timeout=_WAIT_S, isolation_level=None)
+    database = sqlite3.connect(path, timeout=patience_s, isolation_level=None)
     try:
         version, application = (
             database.execute(f"PRAGMA {name}").fetchone()[0] for name in ("user_version", "application_id")
         )
         if (version, application) != (_FORMAT, _APPLICATION):
-            if database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+            tables = {name for (name,) in database.execute("SELECT tbl_name FROM sqlite_master")}
+            if tables - {"entries"}:
+                raise ForeignFileError("file is another program's database")
+            if tables:
                 raise sqlite3.DatabaseError("file is not a database of this version")
             database.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
             database.execute("PRAGMA journal_mode = WAL")
@@ -254,14 +289,14 @@ def _errors() -> tuple[type[Exception], ...]:
 
 
 def _is_damage(error: Exception) -> bool:
-    """Tell whether a database has to be begun again: not if it is in use, or the disk is full."""
-    return not isinstance(error, OSError) and not any(word in str(error) for word in ("locked", "busy", "full"))
+    """Tell whether a database has to be begun again: not if it is in use or not ours to write, or the disk is full."""
+    if isinstance(error, OSError) or _is_in_use(error):
+        return False
+    return not any(words in str(error) for words in ("full", "readonly", "unable to open"))
 
 
-@contextlib.contextmanager
-def _quietly() -> Iterator[None]:
-    with contextlib.suppress(*_errors()):
-        yield
+def _is_in_use(error: Exception) -> bool:
+    return any(word in str(error) for word in ("locked", "busy"))
 
 
 def _today() -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import ast
 import warnings
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -57,15 +57,20 @@ class Comparison:
             known = sorted(units, key=lambda unit: unit.qualname not in names)
             self._left[key] -= min(len(names), len(units))
             over[key] = known[len(names) :]
-        moved: defaultdict[str, int] = defaultdict(int)
-        for (path, content), count in self._left.items():
-            if count and not self._exists(path):
-                moved[content] += count
+        moved = self._moved({content for (_, content), units in over.items() if units})
         for (_, content), units in sorted(over.items()):
-            # Accepted in a file that is gone: it was renamed.
             covered = min(moved[content], len(units))
             moved[content] -= covered
             self._new.update(unit.nodeid for unit in units[covered:])
+
+    def _moved(self, contents: Collection[str]) -> Counter[str]:
+        """Count the accepted tests of *contents* that have left their file, or whose file has gone."""
+        moved: Counter[str] = Counter()
+        for key, count in self._left.items():
+            path, content = key
+            if count and content in contents:
+                moved[content] += self._gone(key, count) if self._exists(path) else count
+        return moved
 
     def judged(self) -> tuple[Group, ...]:
         """Return the groups, each marked new or accepted."""
@@ -106,16 +111,29 @@ class Comparison:
             if written is None:
                 is_whole = False
                 continue
-            accepted = self._accepted[key]
-            names = {name.rpartition("::")[2] for name in accepted}
-            there = sum(name in names or name.startswith("test") for name in written.get(content, ()))
-            gone[key] = min(count, max(0, len(accepted) - max(there, len(accepted) - count)))
+            gone[key] = self._gone(key, count)
             idle[key] = count - gone[key]
+            there = len(self._tests_written(key))
             if idle[key] and sum(self._content(unit) == content for unit in units) < there:
                 is_whole = False
         if is_whole:
             gone.update(idle)
         return tuple(sorted(entry for key, count in gone.items() for entry in self._unmatched(key)[:count]))
+
+    def _gone(self, key: Key, count: int) -> int:
+        """Return how many of *count* accepted tests of *key* that no group has are not in their file any more."""
+        if self._written(key[0]) is None:
+            return 0
+        accepted = len(self._accepted[key])
+        there = len(self._tests_written(key))
+        return min(count, max(0, accepted - max(there, accepted - count)))
+
+    def _tests_written(self, key: Key) -> list[str]:
+        """Return the names of the functions of *key* in their file that are tests, or were accepted as such."""
+        path, content = key
+        names = {name.rpartition("::")[2] for name in self._accepted[key]}
+        written = self._written(path) or {}
+        return [name for name in written.get(content, ()) if name in names or name.startswith("test")]
 
     def updated(self) -> tuple[Entry, ...]:
         """Return the entries that accept all groups, without those that are stale."""

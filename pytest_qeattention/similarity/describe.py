@@ -42,8 +42,8 @@ __all__ = [
 ]
 
 
-INTERFACE = 1
-"""Number of what this module and its compiled twin `_describe` share; both carry it."""
+INTERFACE = 2
+"""Number of what this module and its compiled twin `_describe` share; both carry it, and it grows with every change."""
 
 # First characters of the tokens that only hold a form together: they are no part of a sequence of code.
 _STRUCTURE = frozenset(")|")
@@ -187,19 +187,55 @@ def describe(node: FunctionNode, unit: Unit) -> Description:
     Never recurses, so that depth of nesting is bounded by the parser alone. The compiled core does it where there is
     one and QE_BACKEND is not numpy; the result is the same.
     """
-    return _implementation()(node, unit)
+    return implementation().describe(node, unit)
+
+
+@dataclass(frozen=True, slots=True)
+class Implementation:
+    """Hold what describes, and why it does."""
+
+    describe: Callable[[FunctionNode, Unit], Description]
+    is_compiled: bool
+    reason: str
+    problem: str | None = None
+    """What is wrong with the installation; None where nothing is."""
 
 
 @cache
-def _implementation() -> Callable[[FunctionNode, Unit], Description]:
+def implementation() -> Implementation:
+    """Return what describes: the compiled twin where there is one that fits, this module elsewhere."""
     if os.environ.get("QE_BACKEND") == "numpy":
-        return describe_plainly
+        return Implementation(describe_plainly, False, "QE_BACKEND is numpy")
+    name = "pytest_qeattention.similarity._describe"
     try:
-        compiled = importlib.import_module("pytest_qeattention.similarity._describe")
-    except ImportError:
-        return describe_plainly
-    found: Callable[[FunctionNode, Unit], Description] = compiled.describe
-    return found if compiled.INTERFACE == INTERFACE else describe_plainly
+        compiled = importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name == name:
+            return Implementation(describe_plainly, False, "no compiled reader was built")
+        return _left_over(f"does not load ({error})")
+    except Exception as error:  # an old build may look for anything in modules that have changed since
+        return _left_over(f"does not load ({type(error).__name__}: {error})")
+    found = getattr(compiled, "INTERFACE", None)
+    if found != INTERFACE:
+        return _left_over(f"has interface {found}, this package needs {INTERFACE}")
+    return Implementation(compiled.describe, True, "the compiled reader was built")
+
+
+def reader_info() -> dict[str, str]:
+    """Say what describes, and why, as plain values."""
+    found = implementation()
+    return {"implementation": "compiled" if found.is_compiled else "python", "reason": found.reason}
+
+
+def reader_problem() -> str | None:
+    """Say what is wrong with the installation of what describes; None where nothing is, or nothing was described."""
+    return implementation().problem if implementation.cache_info().currsize else None
+
+
+def _left_over(what: str) -> Implementation:
+    reason = f"the compiled reader of tests {what}: it is left over from another version"
+    problem = f"{reason}; Python reads them, which takes longer; reinstall"
+    return Implementation(describe_plainly, False, reason, problem)
 
 
 def describe_plainly(node: FunctionNode, unit: Unit) -> Description:

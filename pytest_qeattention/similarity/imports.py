@@ -197,9 +197,10 @@ class Modules(Generic[T]):
         pending: list[tuple[File[T], list[str]]] = [(file, parts)]
         while pending:
             file, parts = pending.pop()
-            if (file.number, ".".join(parts)) in seen:
+            # A name that stands for a part of itself goes round with ever more parts.
+            if (file.number, parts[0]) in seen:
                 continue
-            seen.add((file.number, ".".join(parts)))
+            seen.add((file.number, parts[0]))
             qualname = "::".join(parts)
             if qualname in file.classes and qualname != besides:
                 return file.number, qualname

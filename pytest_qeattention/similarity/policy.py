@@ -5,11 +5,10 @@ PYTEST_DONT_REWRITE
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from pytest_qeattention.similarity.baseline import Baseline
 from pytest_qeattention.similarity.naming import display_path
@@ -52,7 +51,8 @@ class Policy:
 
 def path_is_below(path: str, pattern: str) -> bool:
     """Tell whether the glob *pattern* matches a path or a directory above it; ``*`` matches ``/`` too."""
-    pattern = pattern.replace(os.sep, "/").removeprefix("./").rstrip("/")
+    # An ini file is read on Windows and elsewhere alike.
+    pattern = pattern.replace("\\", "/").removeprefix("./").rstrip("/")
     return fnmatchcase(path, pattern) or fnmatchcase(path, f"{pattern}/*")
 
 
@@ -107,4 +107,5 @@ def parse_ignore(patterns: Sequence[str]) -> tuple[str, ...]:
 
 
 def _is_glob(pattern: str) -> bool:
-    return bool(pattern.strip("./")) and not os.path.isabs(pattern)
+    is_absolute = PurePosixPath(pattern).is_absolute() or bool(PureWindowsPath(pattern).anchor)
+    return bool(pattern.strip("./\\")) and not is_absolute

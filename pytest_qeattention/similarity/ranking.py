@@ -5,7 +5,6 @@ PYTEST_DONT_REWRITE
 
 from __future__ import annotations
 
-import re
 import sys
 import zlib
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from pytest_qeattention.attention import csr_pair_dots
+from pytest_qeattention.similarity.changes import changed_functions, read_diff
 from pytest_qeattention.similarity.describe import Description, describe, word_features, words_of
 from pytest_qeattention.similarity.discover import SourcePath, UsageError
 from pytest_qeattention.similarity.evidence import BAGS, Features, weigh
@@ -37,9 +37,6 @@ from pytest_qeattention.similarity.suite import Suite
 # A diff or a file larger than this is not what a test could be similar to.
 MAX_QUERY_BYTES = 10_000_000
 _SHOWN_WORDS = 5
-_CHANGED_LINE = re.compile(r"^[+-](?![+-]{2} )(.*)$", re.MULTILINE)
-_CHANGED_FILE = re.compile(r"^\+{3} (?:b/)?([^\t\n]+)", re.MULTILINE)
-_HUNK_PLACE = re.compile(r"^@@ .*? @@ (.+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +49,7 @@ class Query:
     source: str
     """The words that reasons are taken from."""
     name: str = ""
-    """Name of the function asked about, which its tests are likely to use; empty when words alone are known."""
+    """Names of the functions asked about, which their tests are likely to use; empty when words alone are known."""
 
 
 def rank(suite: Suite, query: str, k: int, *, cwd: Path, num_threads: int | None = None) -> SimilarReport:
@@ -64,7 +61,8 @@ def rank(suite: Suite, query: str, k: int, *, cwd: Path, num_threads: int | None
     """
     chosen = _unit_number(suite, query)
     if chosen is None:
-        found, text = _rank_query(suite, _read_query(query, cwd), k, num_threads), query
+        asked = _read_query(query, cwd)
+        found, text = _rank_query(suite, asked, k, num_threads), asked.text
     else:
         found, text = _rank_unit(suite, chosen, k, num_threads), suite.units[chosen].nodeid
     return SimilarReport(
@@ -87,7 +85,9 @@ def _unit_number(suite: Suite, query: str) -> int | None:
 def _read_query(query: str, cwd: Path) -> Query:
     if query == "-":
         diff = sys.stdin.buffer.read(MAX_QUERY_BYTES).decode("utf-8", "replace")
-        return _words_query("diff on standard input", _changed_text(diff))
+        changes = read_diff(diff)
+        names = " ".join(changed_functions(changes, cwd))
+        return _words_query("diff on standard input", f"{changes.text}\n{names}", names)
     path, separator, name = query.partition("::")
     file = cwd / path
     if path and file.is_file():
@@ -95,16 +95,6 @@ def _read_query(query: str, cwd: Path) -> Query:
     if separator and path.endswith(".py"):
         raise UsageError(f"{query}: there is no file {path}; nothing was ranked; check the path")
     return _words_query(query, query)
-
-
-def _changed_text(diff: str) -> str:
-    """Return the changed lines of a diff, and what it says of their place: names of files, the line that a hunk is in.
-
-    What is no diff is returned as it is.
-    """
-    changed = _CHANGED_LINE.findall(diff)
-    places = [place.removesuffix(".py") for place in _CHANGED_FILE.findall(diff)] + _HUNK_PLACE.findall(diff)
-    return "\n".join([*changed, *places]) if changed else diff
 
 
 def _file_query(query: str, file: Path) -> Query:
@@ -116,12 +106,11 @@ def _file_query(query: str, file: Path) -> Query:
     return _words_query(query, data.decode("utf-8", "replace"))
 
 
-def _words_query(query: str, source: str) -> Query:
+def _words_query(query: str, source: str, name: str = "") -> Query:
     words = word_features(source)
     if not words:
         raise UsageError(f"{query!r} holds no words, so nothing was ranked; give words, a test, a file or a diff")
-    empty = _of_words(words)
-    return Query(query, empty, source)
+    return Query(query, _of_words(words), source, name)
 
 
 def _of_words(words: bytes) -> Description:
@@ -178,10 +167,10 @@ def _rank_query(suite: Suite, query: Query, k: int, num_threads: int | None) -> 
     asked_for = [query.description, *([_of_words(word_features(query.name))] if query.name else [])]
     features = weigh([*suite.descriptions, *asked_for])
     cosine = _dots(features, rows, np.full(n, n), num_threads)
+    if not query.description.tokens:
+        cosine = _words_cosine(cosine)
     if query.name:
         cosine = (cosine + _words_cosine(_dots(features, rows, np.full(n, n + 1), num_threads))) / 2
-    else:
-        cosine = _words_cosine(cosine)
     best = [at for at in np.lexsort((rows, -cosine))[:k].tolist() if cosine[at] > 0]
     rarity = _Rarity(features)
     asked = set(words_of(query.source))

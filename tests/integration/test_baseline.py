@@ -93,7 +93,7 @@ def test_stale_entries_are_named_and_an_update_drops_them(pytester: pytest.Pytes
 
     result.stdout.fnmatch_lines(
         [
-            f"{DEFAULT}: 3 entries answer to nothing any more, and an update drops them",
+            f"{DEFAULT}: 3 entries are out of date (moved or gone): update it",
             "  test_words.py  TestUpper::test_cup",
         ]
     )
@@ -155,10 +155,26 @@ def test_an_update_that_cannot_be_written_is_an_error_of_the_command(
     assert "qeattention: error: cannot write it: no space\n" in capsys.readouterr().err
 
 
+def test_an_update_that_cannot_be_written_is_told_and_does_not_fail_the_run(
+    pytester: pytest.Pytester, small_suite: SmallSuite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pytest_qeattention import store
+
+    def refuse(*_: object) -> None:
+        raise store.OutputError("cannot write it: no space")
+
+    monkeypatch.setattr(store, "write_atomically", refuse)
+
+    result = pytester.runpytest("--qe-similar", "--qe-baseline-update", "-q")
+
+    assert result.ret == pytest.ExitCode.OK
+    result.stdout.fnmatch_lines(["qe-similar: cannot write it: no space; the baseline is as it was", "*2 new groups*"])
+
+
 def test_damaged_lines_are_reported_and_an_update_refuses(pytester: pytest.Pytester, small_suite: SmallSuite) -> None:
     accept(small_suite)
     file = small_suite.path / DEFAULT
-    text = file.read_text().replace('{"path": "test_words.py", "test": "TestUpper::test_tea"', "<<<<<<< ours")
+    text = file.read_text().replace('{"path": "test_words.py", "test": "TestUpper::test_tea"', "{...")
     file.write_text(text)
 
     result = pytester.runpytest("--qe-similar", f"--qe-baseline={DEFAULT}")

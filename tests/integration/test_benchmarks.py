@@ -39,6 +39,26 @@ def test_suite_speed(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory of a process tree is read from /proc")
+def test_suite_scale(tmp_path: Path) -> None:
+    quickstart = str(ROOT / "examples" / "quickstart")
+    runs = run("benchmarks.suite_scale", quickstart, "--sizes", "1", "2", "--results", str(tmp_path), cwd=tmp_path)
+    assert runs.returncode == 0, runs.stderr
+    rows = json.loads((tmp_path / "suite_scale.json").read_text())["runs"]
+    assert [(row["copies"], row["tests"], row["search"]) for row in rows] == [(1, 26, "exact"), (2, 52, "exact")]
+    assert all(row["peak_mb"] > 10 and row["groups"] >= row["copies"] * 5 for row in rows)
+
+
+def test_suite_search(tmp_path: Path) -> None:
+    quickstart = str(ROOT / "examples" / "quickstart")
+    arguments = (quickstart, "--search", "--sizes", "1", "2", "--results", str(tmp_path))
+    result = run("benchmarks.suite_scale", *arguments, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    cells = json.loads((tmp_path / "suite_search.json").read_text())["cells"]
+    assert [cell["rows"] for cell in cells] == [26, 52]
+    assert all(0 <= cell["recall_at_10"] <= 1 for cell in cells)
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory of a process tree is read from /proc")
 def test_rival_speed(tmp_path: Path) -> None:
     """Any command can be the rival, and what comes before a command is not in its time."""
     result = run(
@@ -74,6 +94,21 @@ def test_one_file_in_a_hundred_is_edited_another_on_every_call(tmp_path: Path) -
     assert edited[0] == ["test_000.py", "test_100.py"]
     assert edited[1] == ["test_000.py", "test_001.py", "test_100.py", "test_101.py"]
     assert not any("test_edited" in file.read_text() for file in suite.iterdir())
+
+
+def test_rank_of_changed_functions(tmp_path: Path) -> None:
+    project = tmp_path / "shop-1.0"
+    (project / "tests").mkdir(parents=True)
+    (project / "shop.py").write_text("".join(f"def price_of_{name}(n):\n    return n + 1\n" for name in "abcd"))
+    tests = "".join(f"def test_{name}():\n    assert shop.price_of_{name}(4) == 5\n" for name in "abcd")
+    tests += "".join(f"def test_other_{n}():\n    assert shop.load({n})\n" for n in range(40))
+    (project / "tests" / "test_shop.py").write_text(tests)
+    result = run("benchmarks.quality.rank", str(project), "--results", str(tmp_path), cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    (row,) = json.loads((tmp_path / "rank.json").read_text())["projects"]
+    assert (row["project"], row["tests"], row["cases"]) == ("shop-1.0", 44, 4)
+    assert row["at"]["5"]["found"] == 1
+    assert row["at"]["5"]["by_chance"] == pytest.approx(5 / 44)
 
 
 def test_background_table(tmp_path: Path) -> None:

@@ -14,6 +14,11 @@ from typing import Any
 import pytest
 
 from pytest_qeattention.cli import main
+from pytest_qeattention.similarity.candidates import FileScan
+from pytest_qeattention.similarity.fold.folding import Fold, suggest
+from pytest_qeattention.similarity.fold.module import Module
+from pytest_qeattention.similarity.fold.verification import verify
+from pytest_qeattention.similarity.scan import scan_source
 
 PRICES = """
 def parse(text):
@@ -168,6 +173,114 @@ def test_folds_are_verified_and_the_patch_applies(
     )
     assert ran.returncode == 0, ran.stdout
     assert "passed" in ran.stdout
+
+
+FORMS = """
+import unittest
+
+import pytest
+
+SEEN = []
+
+
+@pytest.fixture(autouse=True)
+def forget():
+    SEEN.clear()
+
+
+def small():
+    return [1, 2]
+
+
+@pytest.mark.parametrize("n", small())
+def test_computed_small(n):
+    assert n < 10
+
+
+@pytest.mark.parametrize("n", [3, 12])
+def test_computed_large(n):
+    assert n < 10
+
+
+@pytest.mark.parametrize("n, m", {1: 2, 2: 4}.items())
+def test_double(n, m):
+    assert n * 2 == m
+
+
+@pytest.mark.parametrize("n, m", zip([1, 2], [3, 7]))
+def test_triple(n, m):
+    assert n * 3 == m
+
+
+def test_box_short():
+    box = list("ab")
+    assert "a" in box
+    assert len(box) == 2
+
+
+def test_box_long():
+    box = list("cde")
+    assert "c" in box
+    assert "d" in box
+    assert len(box) == 3
+
+
+def test_is_upper():
+    assert "A".isupper()
+
+
+def test_is_not_upper():
+    assert not "a".isupper()
+
+
+def test_union():
+    box = {1, 2}
+    assert (box | {3}) == {1, 2, 3}
+
+
+def test_intersection():
+    box = {1, 2}
+    assert (box & {2}) == {2}
+
+
+class TestState(unittest.TestCase):
+    def test_state_a(self):
+        SEEN.append("a")
+        self.assertEqual(SEEN, ["a"])
+
+    def test_state_b(self):
+        SEEN.append("b")
+        self.assertEqual(SEEN, ["b"])
+"""
+
+
+def test_every_form_does_what_its_tests_do(tmp_path: Path) -> None:
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")
+    (tmp_path / "test_forms.py").write_text(FORMS)
+    scan: FileScan[None] = scan_source(FORMS.encode(), "test_forms.py")
+    units = [found.unit for found in scan.functions]
+    module = Module("test_forms.py", FORMS, tmp_path)
+    folds = {}
+    for kind, names in {
+        "rows": ("test_computed",),
+        "tuples": ("test_double", "test_triple"),
+        "loop": ("test_box",),
+        "truth": ("test_is",),
+        "operator": ("test_union", "test_intersection"),
+        "state": ("test_state",),
+    }.items():
+        fold = suggest([unit for unit in units if unit.name.startswith(names)], module)
+        assert isinstance(fold, Fold), fold
+        folds[kind] = fold
+
+    verdicts = verify(folds, root=tmp_path, base=tmp_path)
+
+    assert verdicts.pop("state").reason == (
+        "every case passes alone, and all of them in one test fails with AssertionError"
+    )
+    assert {kind: verdict.state for kind, verdict in verdicts.items()} == dict.fromkeys(verdicts, "verified"), verdicts
+    assert verdicts["loop"].noticed == 2
+    assert (tmp_path / "test_forms.py").read_text() == FORMS
 
 
 def test_what_cannot_run_is_said(project: Path, similar: Callable[..., dict[str, Any]]) -> None:

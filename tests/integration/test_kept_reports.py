@@ -319,3 +319,16 @@ def test_a_warm_run_of_the_flag_imports_no_numpy(pytester: pytest.Pytester, smal
     for expected in ("numpy", "nothing"):
         result = pytester.runpytest_subprocess("--qe-similar", "-q")
         assert result.outlines[-1] == expected
+
+
+def test_a_warm_run_of_the_command_imports_no_numpy(small_suite: SmallSuite) -> None:
+    code = (
+        "import sys; from pytest_qeattention.cli import main\n"
+        "main(['similar', '.', '-q', '--qe-store', 'store'])\n"
+        "print('numpy' if 'numpy' in sys.modules else 'nothing')\n"
+    )
+    for expected in ("numpy", "nothing"):
+        done = subprocess.run(
+            [sys.executable, "-c", code], cwd=small_suite.path, capture_output=True, text=True, check=True
+        )
+        assert done.stdout.splitlines()[-1] == expected

@@ -44,6 +44,30 @@ def test_a_sarif_report_of_the_command_may_go_to_standard_output(
     assert json.loads(capsys.readouterr().out)["version"] == "2.1.0"
 
 
+@pytest.mark.parametrize(
+    ("one", "two"), [("json", "sarif"), ("sarif", "markdown"), ("markdown", "baseline"), ("json", "baseline")]
+)
+def test_two_things_are_not_written_to_one_file(
+    pytester: pytest.Pytester, small_suite: SmallSuite, capsys: pytest.CaptureFixture[str], one: str, two: str
+) -> None:
+    assert main(["similar", ".", "--baseline-update"]) == 0
+    kept = small_suite.path / ".qeattention" / "similar-baseline.jsonl"
+    before = kept.read_bytes()
+    same = ".qeattention/../.qeattention/similar-baseline.jsonl"
+
+    result = pytester.runpytest("--qe-similar", f"--qe-{one}={same}", f"--qe-{two}={kept}")
+
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"ERROR: --qe-{one} and --qe-{two} name the same file, *; give each its own"])
+    assert main(["similar", ".", f"--{one}", same, f"--{two}", str(kept)]) == 4
+    assert f"--{one} and --{two} name the same file" in capsys.readouterr().err
+    assert kept.read_bytes() == before
+
+
+def test_one_device_may_take_all(small_suite: SmallSuite) -> None:
+    assert main(["similar", ".", "--json", "/dev/null", "--sarif", "/dev/null"]) == 0
+
+
 def test_annotations_are_lines_of_their_own_with_and_without_a_terminal(
     pytester: pytest.Pytester, small_suite: SmallSuite
 ) -> None:

@@ -90,6 +90,7 @@ def test_acknowledged_tests_are_counted_and_shown_with_verbosity(
         [
             "acknowledged",
             "  test_stock.py:10  test_sums_up  shows the other way",
+            "    duplicate with test_adds_up, score 1.00, id *",
             "",
             "acknowledged, and in no group: not needed any more",
             "  test_stock.py:18  test_parametrized  not needed",
@@ -104,5 +105,7 @@ def test_acknowledged_tests_are_counted_and_shown_with_verbosity(
             "reason": "shows the other way",
         }
     ]
+    (aside,) = similar["set_aside"]
+    assert (aside["kind"], aside["acknowledged"]) == ("duplicate", similar["acknowledged"])
     assert [each["reason"] for each in similar["unneeded"]] == ["not needed"]
     assert [problem["line"] for problem in similar["problems"]] == [2]

@@ -193,9 +193,21 @@ def test_rank_by_anything(small_suite: SmallSuite, query: str, stdin: str | None
     done = run("similar", ".", "--rank", query, "-k", "3", "--json", "-", cwd=small_suite.path, input=stdin)
 
     assert done.returncode == 0, done.stderr
-    results = json.loads(done.stdout)["similar"]["ranked"]["results"]
+    ranked = json.loads(done.stdout)["similar"]["ranked"]
+    assert ranked["query"] == ("diff on standard input" if query == "-" else query)
+    results = ranked["results"]
     assert fnmatch.fnmatch(results[0]["nodeid"], best)
     assert [result["score"] for result in results] == sorted((r["score"] for r in results), reverse=True)
+
+
+def test_of_a_diff_the_function_that_it_changes_is_asked_for(small_suite: SmallSuite) -> None:
+    small_suite.write("shop.py", "def upper(text):\n    shift = 0\n    return text\n")
+    diff = "--- a/shop.py\n+++ b/shop.py\n@@ -2 +2 @@\n-    shift = 1\n+    shift = 0\n"
+
+    done = run("similar", ".", "--rank", "-", "-k", "1", cwd=small_suite.path, input=diff)
+
+    assert done.stdout.startswith("nearest to diff on standard input\n")
+    assert "shares upper" in done.stdout
 
 
 def test_rank_by_a_function_that_does_not_exist(small_suite: SmallSuite) -> None:

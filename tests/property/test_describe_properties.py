@@ -256,7 +256,7 @@ def test_what_is_no_function_is_an_error() -> None:
 
 @pytest.mark.parametrize(("backend", "module"), [("numpy", plain.__name__), ("", _describe.__name__)])
 def test_the_setting_decides_who_describes(tmp_path: Path, backend: str, module: str) -> None:
-    code = f"from {plain.__name__} import _implementation; print(_implementation().__module__)"
+    code = f"from {plain.__name__} import implementation; print(implementation().describe.__module__)"
     environment = {**os.environ, "QE_BACKEND": backend}
     ran = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, env=environment, cwd=tmp_path

@@ -56,10 +56,10 @@ def test_a_comment_at_a_test_acknowledges_it(tmp_path: Path, text: str, line: in
         "def test_x():\n    assert '# qe: similar-ok a string'\n",
         "def test_x():\n    '''\n    # qe: similar-ok a docstring\n    '''\n",
         "'''\n# qe: similar-ok of the module'''\ndef test_x():\n    assert 1\n",
-        "value = 1  # qe: similar-ok behind code\ndef test_x():\n    assert 1\n",
-        "# qe: similar-ok far above\n\ndef test_x():\n    assert 1\n",
         "def helper():  # qe: similar-ok no test\n    return 1\n\ndef test_x():\n    assert 1\n",
-        "def test_x():\n    assert 1\n# qe: similar-ok behind it, at its column\n",
+        "class Shop:\n    # qe: similar-ok no test\n    def buy(self):\n        pass\n\ndef test_x():\n    pass\n",
+        "# qe: similar things are below\n\ndef test_x():\n    assert 1\n",
+        "TEXT = '''\n# qe: similar-ok in a string\n'''\n\ndef test_x():\n    assert 1\n",
         "def test_x():  # qe: something else\n    assert 1\n",
         "def test_x():  # QE: similar-ok shouted\n    assert 1\n",
     ],
@@ -69,6 +69,34 @@ def test_what_is_no_comment_at_a_test_says_nothing(tmp_path: Path, text: str) ->
 
     assert reasons(found) == {}
     assert found.problems == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("value = 1  # qe: similar-ok behind code\ndef test_x():\n    assert 1\n", 1),
+        ("# qe: similar-ok far above\n\ndef test_x():\n    assert 1\n", 1),
+        ("def test_x():\n    assert 1\n# qe: similar-ok behind it, at its column\n", 3),
+        ("class TestA:  # qe: similar-ok on a class\n    def test_x(self):\n        assert 1\n", 1),
+        ("# qe: similar-ok above a class\nclass TestA:\n    def test_x(self):\n        assert 1\n", 1),
+        ("# qe: similar-ok\nclass TestA:\n    def test_x(self):\n        assert 1\n", 1),
+    ],
+)
+def test_a_comment_that_belongs_to_no_function_is_a_problem(tmp_path: Path, text: str, line: int) -> None:
+    found = read(tmp_path, text)
+
+    assert reasons(found) == {}
+    (problem,) = found.problems
+    assert (problem.path, problem.line) == ("test_a.py", line)
+    assert "'qe: similar-ok' belongs to no test, so it acknowledges none; write it at the def" in problem.message
+
+
+def test_the_comment_of_a_test_that_is_not_analysed_is_no_problem(tmp_path: Path) -> None:
+    data = b"def test_x():\n    assert 1\n\n# qe: similar-ok reason\n@mark\ndef test_y():\n    assert 1\n"
+    (tmp_path / "test_a.py").write_bytes(data)
+    first = scan_source(data, "test_a.py", describe=lambda node, unit: None).functions[0].unit
+
+    assert find_acknowledgements([first], tmp_path) == Acknowledgements({})
 
 
 def test_a_comment_between_two_methods_belongs_to_the_one_whose_column_it_has(tmp_path: Path) -> None:

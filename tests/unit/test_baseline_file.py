@@ -64,7 +64,11 @@ def test_what_stays_the_same_is_not_written(file: Path) -> None:
 def test_an_empty_file_accepts_nothing(file: Path) -> None:
     file.write_bytes(b"")
 
-    assert read(file).entries == frozenset()
+    found = read(file)
+    assert found.entries == frozenset()
+    assert [problem.message for problem in found.problems] == [
+        "is empty, and accepts nothing; restore it, or run with --baseline-update"
+    ]
     assert write_baseline(read(file, update=True), [ONE]) is True
 
 
@@ -74,6 +78,36 @@ def test_lines_merged_in_any_order_and_twice_are_read(file: Path) -> None:
 
     assert read(file).entries == {ONE, TWO, OTHER}
     assert read(file).problems == ()
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_the_marks_of_a_merge_conflict_are_named_and_go_with_an_update(file: Path, end: str) -> None:
+    header, *entries = dumps([ONE, TWO, OTHER]).splitlines()
+    text = end.join(["<<<<<<< HEAD", header, *entries[:2], "||||||| base", "=======", header, entries[2], ">>>>>>> b"])
+    file.write_bytes((text + end).encode())
+
+    found = read(file)
+
+    assert found.entries == {ONE, TWO, OTHER}
+    assert [problem.line for problem in found.problems] == [1, 5, 6, 9]
+    assert found.problems[0].message == (
+        "line 1 is the mark of a merge conflict; delete it, or run with --baseline-update: "
+        "the lines of both sides count"
+    )
+    updated = read(file, update=True)
+    assert updated.problems == ()
+    assert write_baseline(updated, [ONE, TWO, OTHER]) is True
+    assert file.read_text(encoding="utf-8") == dumps([ONE, TWO, OTHER])
+
+
+@pytest.mark.parametrize("update", [False, True])
+@pytest.mark.parametrize("data", [b"[project]\nname = 'x'\n", b"{}", b"\x7fELF\0\0\n\0", dumps([]).encode("utf-16")])
+def test_a_file_of_another_kind_is_no_baseline_and_left_as_it_is(file: Path, data: bytes, update: bool) -> None:
+    file.write_bytes(data)
+
+    with pytest.raises(BaselineError, match=r"b\.jsonl is not a baseline.*give the path of another file"):
+        read(file, update=update)
+    assert file.read_bytes() == data
 
 
 def test_line_ends_of_windows_and_a_byte_order_mark_are_read(file: Path) -> None:
@@ -99,7 +133,7 @@ def test_a_directory_is_no_baseline(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "line",
     [
-        b"<<<<<<< HEAD",
+        b"<<<<<<<HEAD",
         b"\xff\xfe",
         b"[1]",
         b'{"path": "a.py", "test": "t"}',

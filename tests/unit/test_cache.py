@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 import subprocess
@@ -181,6 +182,57 @@ def test_a_locked_database_is_not_waited_for_long(tmp_path: Path, monkeypatch: p
 
     other.execute("ROLLBACK")
     other.close()
+
+
+def test_a_run_waits_for_others_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    connect, waits = module._connect, []
+    monkeypatch.setattr(module, "_connect", lambda path, wait: waits.append(wait) or connect(path, wait))
+    monkeypatch.setattr(module, "_WAIT_S", 0.01)
+    Cache(tmp_path).write({A: b"one"})
+    other = sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    for _ in range(3):
+        Cache(tmp_path).write({B: b"two"})
+    other.execute("ROLLBACK")
+    other.close()
+
+    Cache(tmp_path).write({B: b"two"})
+
+    assert waits == [0.01, 0.01, 0.0, 0.0, 0.0]
+    assert Cache(tmp_path).read([A, B]) == {A: b"one", B: b"two"}
+    assert Cache(tmp_path / "other").read([A]) == {}
+    monkeypatch.setattr(module, "_NO_WAIT_S", -1.0)
+    Cache(tmp_path).read([A])
+    assert waits[-1] == 0.01
+
+
+def test_the_database_of_another_program_is_left_alone(tmp_path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(tmp_path / FILE_NAME)) as database:
+        database.execute("CREATE TABLE accounts (name TEXT)")
+    before = (tmp_path / FILE_NAME).read_bytes()
+
+    Cache(tmp_path).write({A: b"one"})
+
+    assert Cache(tmp_path).read([A]) == {}
+    assert (tmp_path / FILE_NAME).read_bytes() == before
+
+
+@pytest.mark.parametrize("message", ["attempt to write a readonly database", "unable to open database file"])
+def test_a_file_that_may_not_be_written_is_not_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, message: str
+) -> None:
+    Cache(tmp_path).write({A: b"one"})
+
+    def refuse(*_: object) -> None:
+        raise sqlite3.OperationalError(message)
+
+    with monkeypatch.context() as read_only:
+        read_only.setattr(Cache, "_replace", refuse)
+        Cache(tmp_path).write({B: b"two"})
+        read_only.setattr(module, "_connect", refuse)
+        Cache(tmp_path).write({B: b"two"})
+
+    assert Cache(tmp_path).read([A, B]) == {A: b"one"}
 
 
 WRITER = """

@@ -140,6 +140,41 @@ def test_a_renamed_file_keeps_what_was_accepted(project: Project) -> None:
     assert [len(names) for _, names in statuses(three)] == [1]
 
 
+def test_tests_that_moved_to_another_file_are_not_new(project: Project) -> None:
+    entries = project.accept(project.group(*PAIR))
+    project.write("test_a.py", test_two=TEA, test_rest="pass")
+    project.write("test_c.py", test_one=TEA)
+    one = project.compare(entries, project.group("test_a.py::test_two", "test_c.py::test_one"))
+
+    assert statuses(one) == [("accepted", [])]
+    assert [(entry.path, entry.test) for entry in one.updated()] == [
+        ("test_a.py", "test_two"),
+        ("test_c.py", "test_one"),
+    ]
+
+    project.write("test_a.py", test_rest="pass")
+    project.write("test_c.py", test_one=TEA, test_two=TEA, test_more=TEA)
+    both = project.compare(entries, project.group("test_c.py::test_one", "test_c.py::test_two"))
+    three = project.compare(
+        entries, project.group("test_c.py::test_more", "test_c.py::test_one", "test_c.py::test_two")
+    )
+
+    assert statuses(both) == [("accepted", [])]
+    assert {entry.path for entry in both.updated()} == {"test_c.py"}
+    assert [len(names) for _, names in statuses(three)] == [1]
+
+
+def test_what_is_still_in_its_file_has_not_moved(project: Project) -> None:
+    entries = project.accept(project.group(*PAIR))
+    project.write("test_c.py", test_one=TEA, test_two=TEA)
+
+    copies = project.group("test_c.py::test_one", "test_c.py::test_two")
+
+    assert statuses(project.compare(entries, copies)) == [("new", ["test_one", "test_two"])]
+    (project.root / "test_a.py").write_text("def (:")
+    assert statuses(project.compare(entries, copies)) == [("new", ["test_one", "test_two"])]
+
+
 def test_a_copied_file_is_new(project: Project) -> None:
     entries = project.accept(project.group(*PAIR))
     project.write("test_c.py", test_one=TEA, test_two=TEA)

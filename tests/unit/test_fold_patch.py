@@ -134,3 +134,16 @@ def test_one_value_of_a_row_is_changed_in_the_test_too(values: tuple[str, str], 
 def test_a_row_of_names_that_stand_for_attributes_has_no_mutant() -> None:
     tests = ["def test_a(x):\n    assert x.a()\n", "def test_b(x):\n    assert x.b()\n"]
     assert mutate(fold_of("\n".join(tests), "test_a", "test_b"), 0, tests[0]) is None
+
+
+def test_a_value_that_another_is_made_of_is_not_changed_alone() -> None:
+    text = (
+        "def test_a():\n    text = 'x'\n    assert f(text) == [text, 1]\n\n"
+        "def test_made_of_another():\n    assert f('y') == ['z', 2]\n"
+    )
+    fold = fold_of(text, "test_a", "test_made_of_another")
+
+    mutant = mutate(fold, 0, "\n".join(text.split("\n")[:3]))
+
+    assert fold.rows[0].values == ("'x'", "['x', 1]")
+    assert mutant is None

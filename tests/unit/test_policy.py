@@ -20,6 +20,8 @@ from pytest_qeattention.similarity.policy import Policy, parse_fail_on, parse_ig
         ("tests/test_a.py", "test_a.py", False),
         ("tests/test_a.py", "*/test_[ab].py", True),
         ("tests/Test_a.py", "tests/test_a.py", False),
+        ("tests/legacy/test_a.py", "tests\\legacy\\*", True),
+        ("tests/legacy/test_a.py", ".\\tests\\legacy\\", True),
     ],
 )
 def test_globs_name_paths_and_all_below_them(path: str, pattern: str, expected: bool) -> None:
@@ -49,7 +51,7 @@ def test_a_threshold_that_is_none_is_named(line: str) -> None:
     assert repr(line) in str(raised.value)
 
 
-@pytest.mark.parametrize("pattern", ["/abs/*", ".", "./"])
+@pytest.mark.parametrize("pattern", ["/abs/*", ".", "./", ".\\", "C:\\tests", "\\tests\\*"])
 def test_a_glob_that_matches_nothing_is_named(pattern: str) -> None:
     with pytest.raises(ValueError, match=r"qe_similar_ignore has .*write it like tests/generated"):
         parse_ignore(["tests/*", pattern])

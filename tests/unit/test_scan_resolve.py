@@ -303,6 +303,24 @@ def test_bases_beside_the_test_without_packages(tmp_path: Path) -> None:
     assert nodeids(root) == ["one/base.py::Base::test_one", "two/base.py::Base::test_two"]
 
 
+def test_a_name_that_stands_for_a_part_of_itself_ends(tmp_path: Path) -> None:
+    root = project(
+        tmp_path,
+        {
+            "pytest.ini": "[pytest]\npython_files = *.py\n",
+            # Its module is not there to be read: the package itself is the nearest that has the name.
+            "pkg/__init__.py": "from .testing import TestTools as testing\n",
+            "test_shop.py": """\
+                from pkg import testing
+                TestRound = TestRound.TestRound
+                class TestShop(testing.TestBase, TestRound):
+                    def test_buys(self): pass
+                """,
+        },
+    )
+    assert nodeids(root) == ["test_shop.py::TestShop::test_buys"]
+
+
 def test_tests_that_are_imported(tmp_path: Path) -> None:
     files = {
         "shared.py": """\

@@ -8,8 +8,8 @@ PYTEST_DONT_REWRITE
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from pytest_qeattention.similarity.fold.lifting import bound_names, callee_name, loaded_names
 
@@ -30,6 +30,10 @@ class Case:
     """Marks of the row that the test has for it."""
     row_end: int = 0
     """Where in the test's source the row ends that it has for the case; 0 without one."""
+    given: Mapping[str, ast.expr] = field(default_factory=dict)
+    """What the row gives to the test's own parameters."""
+    is_computed: bool = False
+    """Whether the case stands for all rows that an expression gives."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +51,7 @@ def whole(bodies: Sequence[list[ast.stmt]]) -> Division:
 
 
 def divisions(bodies: Sequence[list[ast.stmt]]) -> Iterator[Division]:
-    """Try the ways to divide tests that repeat a block different numbers of times: short preambles and blocks first."""
+    """Try the ways to divide tests that repeat a block: short preambles and blocks first."""
     shapes = [[_shape(statement) for statement in body] for body in bodies]
     shortest = min(map(len, shapes))
     for preamble in range(shortest):
@@ -59,7 +63,7 @@ def divisions(bodies: Sequence[list[ast.stmt]]) -> Iterator[Division]:
             return
         for block in range(1, shortest - preamble + 1):
             lengths = [len(shape) - preamble for shape in shapes]
-            if any(length % block for length in lengths) or len({length // block for length in lengths}) == 1:
+            if any(length % block for length in lengths) or {length // block for length in lengths} == {1}:
                 continue
             pattern = shapes[0][preamble : preamble + block]
             if any(shape[at : at + block] != pattern for shape in shapes for at in range(preamble, len(shape), block)):
@@ -85,6 +89,8 @@ def _shape(statement: ast.stmt) -> str:
         return f"call {callee_name(statement.value)}"
     if isinstance(statement, ast.With):
         return "with"
+    if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef):
+        return f"def {statement.name}"
     return ast.dump(statement)
 
 

@@ -9,9 +9,9 @@ import ast
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pytest_qeattention.similarity.fold.holes import Differ
 from pytest_qeattention.similarity.fold.lifting import Lifting, NotLiftable
 from pytest_qeattention.similarity.fold.member import Member
-from pytest_qeattention.similarity.fold.unifying import Differ
 from pytest_qeattention.similarity.scope import dotted_name
 
 # What these two say of a row, pytest does not heed.
@@ -84,6 +84,16 @@ def parametrized_names(decorators: Sequence[ast.expr]) -> list[str]:
         elif isinstance(given, ast.List | ast.Tuple):
             names.extend(str(each.value) for each in given.elts if isinstance(each, ast.Constant))
     return names
+
+
+def has_rows(decorator: ast.expr) -> bool:
+    """Tell whether *decorator* is a ``parametrize`` mark that may have more than one row."""
+    if mark_name(decorator) != "parametrize" or not isinstance(decorator, ast.Call):
+        return False
+    rows = decorator.args[1] if len(decorator.args) > 1 else None
+    if not isinstance(rows, ast.List | ast.Tuple):
+        return True
+    return len(rows.elts) != 1 or isinstance(rows.elts[0], ast.Starred)
 
 
 def fills_from_the_right(decorator: ast.expr) -> bool:

@@ -15,10 +15,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 
-from pytest_qeattention.similarity.fold.decorators import mark_name, parametrized_names
+from pytest_qeattention.similarity.fold.decorators import has_rows, mark_name, parametrized_names
+from pytest_qeattention.similarity.fold.holes import Differ
 from pytest_qeattention.similarity.fold.lifting import Lifting, NotLiftable, callee_name, is_mutable
 from pytest_qeattention.similarity.fold.member import Member, written_for
-from pytest_qeattention.similarity.fold.unifying import Differ
 
 _MOST_ROWS = 200
 
@@ -32,11 +32,20 @@ class Given:
     marks: tuple[ast.expr, ...] = ()
     end: int = 0
     """Where the row ends in the source of the test."""
+    computed: ast.expr | None = None
+    """The expression that gives rows instead; *values* then holds it, unpacked, for every name."""
 
 
 def given_rows(member: Member, decorators: Sequence[ast.expr], lifting: Lifting) -> list[Given]:
-    """Read the rows of *decorators*, all combinations of several; raises Differ for rows that are computed."""
+    """Read the rows of *decorators*, all combinations of several; raises Differ for rows that cannot be read.
+
+    Rows that an expression computes are one `Given` for all of them, where they are those of one decorator.
+    """
     tables = [_table(member, decorator, lifting) for decorator in decorators]
+    if len(tables) == 1 and tables[0] and tables[0][0].computed is not None:
+        return tables[0]
+    if any(row.computed is not None for table in tables for row in table):
+        raise Differ("the tests are parametrized already, with rows that are computed")
     rows = []
     for chosen in product(*tables):
         ids = [row.id for row in chosen]
@@ -53,6 +62,18 @@ def given_rows(member: Member, decorators: Sequence[ast.expr], lifting: Lifting)
     return rows
 
 
+def gives_tuples(rows: ast.expr) -> bool:
+    """Tell whether every row that *rows* computes is a plain tuple: a mark or an id is nowhere among them."""
+    if not isinstance(rows, ast.Call):
+        return False
+    name = callee_name(rows)
+    if isinstance(rows.func, ast.Name) and name in ("list", "tuple", "sorted") and len(rows.args) == 1:
+        return gives_tuples(rows.args[0])
+    return name in ("zip", "enumerate", "product", "combinations", "permutations") or (
+        name == "items" and isinstance(rows.func, ast.Attribute) and not rows.args
+    )
+
+
 def _table(member: Member, decorator: ast.expr, lifting: Lifting) -> list[Given]:
     if not isinstance(decorator, ast.Call):
         raise Differ("the tests are parametrized already, in a way that is not read")
@@ -67,6 +88,10 @@ def _table(member: Member, decorator: ast.expr, lifting: Lifting) -> list[Given]
             raise Differ(f"the tests are parametrized already, with {keyword.arg or 'options'}")
     names = parametrized_names([decorator])
     rows = arguments.get("argvalues")
+    if names and rows is not None and ids is None and not isinstance(rows, ast.List | ast.Tuple):
+        # It is evaluated where it is: above the tests.
+        unpacked = ast.Starred(rows, ast.Load())
+        return [Given(dict.fromkeys(names, unpacked), None, (), member.span(rows)[1], rows)]
     if not names or not isinstance(rows, ast.List | ast.Tuple):
         raise Differ("the tests are parametrized already, with rows that are computed")
     is_single = isinstance(arguments["argnames"], ast.Constant) and len(names) == 1
@@ -105,8 +130,9 @@ def _table(member: Member, decorator: ast.expr, lifting: Lifting) -> list[Given]
 
 
 class _Substitution(ast.NodeTransformer):
-    def __init__(self, values: Mapping[str, ast.expr]) -> None:
+    def __init__(self, values: Mapping[str, ast.expr], *, is_active: bool = False) -> None:
         self._values = values
+        self._is_active = is_active
 
     def visit_Name(self, node: ast.Name) -> ast.expr:
         value = self._values.get(node.id)
@@ -114,7 +140,10 @@ class _Substitution(ast.NodeTransformer):
             return node
         if not isinstance(node.ctx, ast.Load):
             raise Differ(f"{node.id} is a parameter, and is assigned to")
-        return written_for(value, node)
+        written = written_for(value, node)
+        if self._is_active:
+            written.qe_active = True  # type: ignore[attr-defined]
+        return written
 
     def visit_arg(self, node: ast.arg) -> ast.arg:
         if node.arg in self._values:
@@ -122,22 +151,26 @@ class _Substitution(ast.NodeTransformer):
         return node
 
 
-def substitute(body: Sequence[ast.stmt], values: Mapping[str, ast.expr]) -> list[ast.stmt]:
-    """Return a copy of *body* with *values* in the place of names; raises Differ where such a name is assigned to."""
+def substitute(body: Sequence[ast.stmt], values: Mapping[str, ast.expr], *, is_active: bool = False) -> list[ast.stmt]:
+    """Return a copy of *body* with *values* in the place of names; raises Differ where such a name is assigned to.
+
+    *is_active* says that evaluating them may do something, so that they cannot move further.
+    """
     if not values:
         return list(body)
-    transformer = _Substitution(values)
+    transformer = _Substitution(values, is_active=is_active)
     return [transformer.visit(statement) for statement in copy.deepcopy(list(body))]
 
 
 def own_parametrize(members: Sequence[Member], *, all_of_them: bool = False) -> list[list[ast.expr]]:
-    """List the ``parametrize`` marks of each test that not all tests have, or all."""
+    """List the ``parametrize`` marks of each test that not all tests have, or all that have several rows."""
     dumps = [[ast.dump(decorator) for decorator in member.node.decorator_list] for member in members]
     return [
         [
             decorator
             for decorator, dump in zip(member.node.decorator_list, each, strict=True)
-            if mark_name(decorator) == "parametrize" and (all_of_them or any(dump not in other for other in dumps))
+            if mark_name(decorator) == "parametrize"
+            and ((all_of_them and has_rows(decorator)) or any(dump not in other for other in dumps))
         ]
         for member, each in zip(members, dumps, strict=True)
     ]
@@ -171,6 +204,69 @@ def inline_locals(
         changed.append(left)
         removed.append(out)
     return changed, removed
+
+
+def inline_next(
+    bodies: Sequence[list[ast.stmt]], liftings: Sequence[Lifting]
+) -> tuple[list[list[ast.stmt]], list[list[ast.stmt]]]:
+    """Put locals back that the next statement alone uses, before anything else, but for those that all tests have.
+
+    What is evaluated, and in which order, stays the same. Returns the bodies, and the statements taken out of each.
+    """
+    common = Counter(map(_assigned, bodies[0]))
+    for body in bodies[1:]:
+        common &= Counter(map(_assigned, body))
+    changed, removed = [], []
+    for body in bodies:
+        left = list(body)
+        out: list[ast.stmt] = []
+        at = 0
+        while at < len(left) - 1:
+            statement = left[at]
+            name = _assigned(statement)
+            if not name or name in common or not isinstance(statement, ast.Assign):
+                at += 1
+                continue
+            uses = [n for each in left for n in ast.walk(each) if isinstance(n, ast.Name) and n.id == name]
+            first = _evaluated_first(left[at + 1])
+            if len(uses) != 2 or not isinstance(first, ast.Name) or first.id != name:
+                at += 1
+                continue
+            (following,) = substitute([left[at + 1]], {name: statement.value}, is_active=True)
+            left[at : at + 2] = [following]
+            out.append(statement)
+        changed.append(left)
+        removed.append(out)
+    return changed, removed
+
+
+def _assigned(statement: ast.stmt) -> str:
+    """Return the name that a statement gives a value to, and does nothing else; empty for any other."""
+    if isinstance(statement, ast.Assign) and len(statement.targets) == 1 and isinstance(statement.targets[0], ast.Name):
+        return statement.targets[0].id
+    return ""
+
+
+def _evaluated_first(statement: ast.stmt) -> ast.AST | None:
+    """Return the name or the constant that a statement evaluates before anything else; None where that is not clear."""
+    if isinstance(statement, ast.Assert):
+        node: ast.AST | None = statement.test
+    elif isinstance(statement, ast.Assign | ast.Expr | ast.Return):
+        node = statement.value
+    else:
+        return None
+    while node is not None and not isinstance(node, ast.Name | ast.Constant):
+        if isinstance(node, ast.Call):
+            node = node.func
+        elif isinstance(node, ast.Attribute | ast.Subscript | ast.Await):
+            node = node.value
+        elif isinstance(node, ast.BinOp | ast.Compare):
+            node = node.left
+        elif isinstance(node, ast.UnaryOp):
+            node = node.operand
+        else:
+            return None
+    return node
 
 
 def _same_place(left: ast.stmt, right: ast.stmt) -> bool:

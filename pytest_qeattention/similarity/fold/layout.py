@@ -8,35 +8,21 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from pytest_qeattention.similarity.fold.cases import Division
 from pytest_qeattention.similarity.fold.decorators import Decorators, fills_from_the_right, injects, parametrized_names
+from pytest_qeattention.similarity.fold.edits import Edit, apply_edits, hole_edits, loop_edits, piece_edits
+from pytest_qeattention.similarity.fold.holes import GIVEN, Differ
 from pytest_qeattention.similarity.fold.lifting import body_names, loaded_names
 from pytest_qeattention.similarity.fold.member import Member, Span, substituted
 from pytest_qeattention.similarity.fold.module import Module
 from pytest_qeattention.similarity.fold.notes import Notes
-from pytest_qeattention.similarity.fold.rendering import Form, apply_edits, hole_edits
+from pytest_qeattention.similarity.fold.parameters import Parameter
+from pytest_qeattention.similarity.fold.rendering import Form
+from pytest_qeattention.similarity.fold.rolling import run_of
 from pytest_qeattention.similarity.fold.typing_hints import annotation
-from pytest_qeattention.similarity.fold.unifying import GIVEN, Differ, Hole
 
 _LEAST_LIMIT, _MOST_LIMIT = 88, 120
-Edit = tuple[Span, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Parameter:
-    """Hold a parameter of the folded test and the places that it stands in."""
-
-    name: str
-    holes: tuple[Hole, ...]
-    dropped: int | None = None
-    """Index of the statement that gave its value to its name, and is not needed any more."""
-
-    @property
-    def is_given(self) -> bool:
-        """Whether the tests have the parameter already."""
-        return self.holes[0].place.field == GIVEN
 
 
 class Layout:
@@ -53,6 +39,7 @@ class Layout:
         notes: Notes,
         is_method: bool,
         is_loop: bool,
+        expander: str | None = None,
     ) -> None:
         self.notes = notes
         self._members = members
@@ -64,6 +51,9 @@ class Layout:
         self._own = frozenset(parametrized_names(own_marks))
         self._is_method = is_method
         self._is_loop = is_loop
+        self._expander = expander
+        used = body_names(members[0].node) | loaded_names(members[0].node)
+        self._case_names = [name for name in ("case", "name", "label", "which", "number_of_case") if name not in used]
 
     def form(self, parameters: Sequence[Parameter], removed: Sequence[ast.stmt]) -> Form:
         """Return the form; raises Differ where the template is written in a way that cannot be changed."""
@@ -81,7 +71,7 @@ class Layout:
         body = max([body, *(last for (first, last), text in edits if first < body < last and not text)])
         try:
             parts = [
-                apply_edits(template.text, edits, first, last)
+                apply_edits(template.text, edits, first, last, is_last=last == end)
                 for first, last in ((0, line), (line, match.end()), (name_end, body), (body, end))
             ]
         except ValueError as error:
@@ -89,8 +79,6 @@ class Layout:
         if self._is_loop and template.text[body - 1] != "\n":
             raise Differ("the first test is written on one line")
         longest = max(len(each) for member in self._members for each in member.text.split("\n"))
-        used = body_names(node) | loaded_names(node) | {parameter.name for parameter in parameters}
-        case = next(name for name in ("case", "name", "label", "which", "number_of_case") if name not in used)
         return Form(
             parameters=tuple(parameter.name for parameter in parameters),
             decorators=parts[0],
@@ -99,19 +87,32 @@ class Layout:
             body=parts[3].rstrip(),
             indent=template.text[line:definition],
             pytest_name=self._module.pytest_name or "pytest",
-            quote="'" if template.text.count("'") > template.text.count('"') else '"',
+            quote=template.quote,
             limit=min(max(longest, _LEAST_LIMIT), _MOST_LIMIT),
-            case_name=case if self._is_loop else None,
+            case_name=self._case_name(parameters) if self._is_loop or self._expander else None,
+            expander=self._expander,
         )
+
+    def _case_name(self, parameters: Sequence[Parameter]) -> str:
+        """Name what has the id of a row."""
+        used = {parameter.name for parameter in parameters}
+        return next(name for name in self._case_names if name not in used)
 
     def _edits(self, parameters: Sequence[Parameter], removed: Sequence[ast.stmt]) -> list[Edit]:
         template = self._template
         dropped = [self._case.body[each.dropped] for each in parameters if each.dropped is not None]
         edits: list[Edit] = []
+        pieces = [(hole, each.name) for each in parameters for hole in each.holes if hole.kind == "text"]
+        edits.extend(piece_edits(template, pieces))
         for parameter in parameters:
             for hole in parameter.holes:
-                if hole.place.field != GIVEN and not any(
-                    hole.place.parent is not None and hole.place.parent.node is each for each in dropped
+                is_apart = hole.kind == "text" or (
+                    hole.place.parent is not None and hasattr(hole.place.parent.node, "qe_run")
+                )
+                if (
+                    hole.place.field != GIVEN
+                    and not is_apart
+                    and not any(hole.place.parent is not None and hole.place.parent.node is each for each in dropped)
                 ):
                     edits.extend(hole_edits(template, hole, parameter.name))
         covered = [span for span, _ in edits]
@@ -120,7 +121,10 @@ class Layout:
                 start, end = template.span(name)
                 if not any(first <= start and end <= last for first, last in covered):
                     edits.append(((start, end), template.atom(value)))
-        gone = [*dropped, *removed]
+        loops = [(each, run_of(each)) for each in self._case.body if run_of(each)]
+        for loop, run in loops:
+            edits.extend(loop_edits(template, loop, run[0], parameters, covered))
+        gone = [*dropped, *removed, *(statement for _, run in loops for statement in run[1:])]
         edits.extend(self._without(statement, gone) for statement in gone)
         for number, decorator in enumerate(template.node.decorator_list):
             if number not in self._decorators.kept:
@@ -182,6 +186,9 @@ class Layout:
             if own is not None and own.annotation is not None:
                 hint = template.segment(own.annotation)
             texts.append(f"{parameter.name}: {hint}" if hint else parameter.name)
+        if self._expander:
+            case = self._case_name(parameters)
+            texts.insert(0, f"{case}: str" if is_typed else case)
         listed = arguments.posonlyargs + arguments.args
         if self._own:
             # All arguments are plain names: written anew, without those that are no more.

@@ -137,7 +137,7 @@ class Lifting:
             if isinstance(part, ast.Call):
                 if not calls:
                     raise NotLiftable(f"the call of {callee_name(part) or 'a function'} belongs in the test")
-                if not hasattr(part, "qe_name"):
+                if not hasattr(part, "qe_name") or hasattr(part, "qe_active"):
                     self._call(part)
 
     def check_names(self, node: ast.expr) -> None:
@@ -152,8 +152,12 @@ class Lifting:
                     self._name(part.id)
             elif isinstance(part, ast.NamedExpr | ast.Await | ast.Yield | ast.YieldFrom | ast.GeneratorExp):
                 raise NotLiftable("what differs is evaluated step by step in the test")
-            elif isinstance(part, ast.Starred):
+            elif isinstance(part, ast.Starred) and part is node:
                 raise NotLiftable("what differs is unpacked in the test")
+
+    def has_builtin(self, name: str) -> bool:
+        """Tell whether *name* is the builtin in the test."""
+        return name in BUILTINS and name not in self.local and name not in self._module.bound
 
     def _name(self, name: str) -> None:
         if name in self.local:
@@ -165,6 +169,9 @@ class Lifting:
 
     def _call(self, call: ast.Call) -> None:
         name = callee_name(call)
+        if isinstance(call.func, ast.Attribute) and isinstance(call.func.value, ast.Constant):
+            # Methods of strings and numbers only return something.
+            return
         is_class = name[:1].isupper() and not name.endswith(_ACTIVE)
         if not (is_class or name in _PURE):
             raise NotLiftable(f"the call of {name or 'a function'} belongs in the test, not in a row")

@@ -116,7 +116,13 @@ class Member(Source):
         is_atom = isinstance(
             node, ast.Constant | ast.Name | ast.Attribute | ast.Call | ast.List | ast.Dict | ast.Set | ast.Subscript
         )
-        return text if is_atom and "\n" not in text else f"({text})"
+        has_own = isinstance(node, ast.Tuple) and text.startswith("(")
+        return text if has_own or (is_atom and "\n" not in text) else f"({text})"
+
+    @property
+    def quote(self) -> str:
+        """The quotes that the test has more of."""
+        return "'" if self.text.count("'") > self.text.count('"') else '"'
 
     @cached_property
     def nodes(self) -> list[ast.AST]:

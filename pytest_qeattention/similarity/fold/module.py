@@ -32,6 +32,7 @@ _SETUP = frozenset(
     }
 )
 _PER_TEST_SETUP = frozenset({"setUp", "tearDown", "asyncSetUp", "asyncTearDown", "run", "__call__"})
+_TEST_CASES = frozenset({"TestCase", "IsolatedAsyncioTestCase"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,8 @@ class ClassHead:
     methods: frozenset[str]
     is_decorated: bool
     has_fixtures: bool
+    lines: tuple[int, int]
+    """Indices of the first line of its body and of the first behind it."""
 
     @property
     def is_plain(self) -> bool:
@@ -115,6 +118,19 @@ class Module:
         return None
 
     @cached_property
+    def expander(self) -> str | None:
+        """The decorator of the package ``parameterized`` that the module imports, which makes a test of each row."""
+        for number, line in enumerate(self._code, 1):
+            if re.match(r"from parameterized import (?:\w+, )*parameterized\b(?! as)", line):
+                return "parameterized.expand" if self.bound.get("parameterized") == number else None
+        return None
+
+    def imports(self, name: str) -> bool:
+        """Tell whether the module imports the module *name* under its own name, and gives that no other meaning."""
+        lines = [number for number, line in enumerate(self._code, 1) if re.match(rf"import {name}\s*(?:#.*)?$", line)]
+        return bool(lines) and self.bound.get(name) == lines[0]
+
+    @cached_property
     def fixtures(self) -> frozenset[str]:
         """Names of fixtures that the module and the conftest files above it define."""
         names = set(_FIXTURE.findall(self.text)) if "fixture" in self.text else set()
@@ -172,10 +188,12 @@ class Module:
         bases = tuple(base.strip() for base in given.split(",") if base.strip() and base.strip() != "object")
         methods: set[str] = set()
         has_fixtures = False
-        for line in self._code[end:]:
+        last = len(self._code)
+        for number, line in enumerate(self._code[end:], end):
             stripped = line.lstrip()
             if stripped and not stripped.startswith("#") and len(line) - len(stripped) <= len(indent):
                 if stripped[0] not in ")]}":
+                    last = number
                     break
                 continue
             match = _DEFINITION.match(stripped) if "def " in stripped or "class " in stripped else None
@@ -183,7 +201,7 @@ class Module:
                 methods.add(match.group(1))
             has_fixtures = has_fixtures or (stripped.startswith("@") and "fixture" in stripped)
         is_decorated = at > 0 and self._code[at - 1].lstrip().startswith(("@", ")"))
-        return ClassHead(name, bases, frozenset(methods), is_decorated, has_fixtures)
+        return ClassHead(name, bases, frozenset(methods), is_decorated, has_fixtures, (end, last))
 
     def names_in_scope(self, unit: Unit) -> frozenset[str]:
         """Return the names of functions beside *unit*: those of its class, or of the module."""
@@ -192,13 +210,65 @@ class Module:
 
     def unittest_setup(self, head: ClassHead) -> str | None:
         """Say why one call of a test of the unittest class *head* cannot run several cases; None when it can."""
-        own = head.methods & _PER_TEST_SETUP
+        own = self.inherited_setup(head)
         if own:
             return f"unittest runs {sorted(own)[0]} for each test, and subTest would not for each case"
-        for base in head.bases:
-            if base.rpartition(".")[2] not in ("TestCase", "IsolatedAsyncioTestCase"):
-                return f"the base class {base} may set up each test, and subTest would not for each case"
+        base = self.unknown_base(head)
+        if base is not None:
+            return f"the base class {base} may set up each test, and subTest would not for each case"
         return None
+
+    def unknown_base(self, head: ClassHead) -> str | None:
+        """Return a base of *head* that is neither in the module nor of unittest itself; None when there is none."""
+        return next((base for base in self._bases(head) if base.rpartition(".")[2] not in _TEST_CASES), None)
+
+    def inherited_setup(self, head: ClassHead) -> frozenset[str]:
+        """Return the methods by which *head* or a base of it in the module does something for each test."""
+        return self.inherited_methods(head) & _PER_TEST_SETUP
+
+    def inherited_methods(self, head: ClassHead) -> frozenset[str]:
+        """Return the names of the methods of *head* and of the bases of it that are in the module."""
+        return frozenset[str]().union(*(each.methods for each in self._lineage(head)))
+
+    def _bases(self, head: ClassHead) -> list[str]:
+        """List the bases of *head*, and of those of them that are in the module, that are not in it."""
+        return [base for each in self._lineage(head) for base in each.bases if self._class_named(base) is None]
+
+    def _lineage(self, head: ClassHead) -> list[ClassHead]:
+        found, pending = [], [head]
+        while pending:
+            each = pending.pop()
+            if each in found:
+                continue
+            found.append(each)
+            pending.extend(base for base in map(self._class_named, each.bases) if base is not None)
+        return found
+
+    def _class_named(self, name: str) -> ClassHead | None:
+        """Return the only class of the module of this name that stands at its margin."""
+        places = [at for at, indent, each in self._class_lines if each == name and not indent]
+        if len(places) != 1 or self.bound.get(name) != places[0] + 1:
+            return None
+        if places[0] not in self._classes:
+            self._classes[places[0]] = self._read_class(places[0], "", name)
+        head = self._classes[places[0]]
+        return None if head.is_decorated else head
+
+    def method_source(self, head: ClassHead, name: str) -> str:
+        """Return the source of a method of *head*; empty when it has none, or more than one."""
+        first, end = head.lines
+        starts = [at for at in range(first, end) if re.match(rf"\s*def\s+{name}\b", self._code[at])]
+        if len(starts) != 1:
+            return ""
+        at = starts[0]
+        indent = len(self.lines[at]) - len(self.lines[at].lstrip())
+        last = at + 1
+        while last < len(self.lines):
+            stripped = self._code[last].lstrip()
+            if stripped and stripped[0] not in "#)]}" and len(self._code[last]) - len(stripped) <= indent:
+                break
+            last += 1
+        return "\n".join(self.lines[at:last])
 
 
 def is_unittest(head: ClassHead | None) -> bool:

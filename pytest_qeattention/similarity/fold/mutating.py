@@ -6,7 +6,7 @@ PYTEST_DONT_REWRITE
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from pytest_qeattention.similarity.fold.folding import Fold
@@ -43,7 +43,11 @@ def mutate(fold: Fold, number: int, source: str) -> Mutant | None:
         for span in each
     }
     order = sorted(
-        (at for at in range(len(row.values)) if not shared.intersection(spans[at])),
+        (
+            at
+            for at in range(len(row.values))
+            if not shared.intersection(spans[at]) and not _is_used_by_another(row, at, spans, source)
+        ),
         key=lambda at: (not fold.parameters[at].startswith("expected"), -at),
     )
     for at in order:
@@ -51,13 +55,27 @@ def mutate(fold: Fold, number: int, source: str) -> Mutant | None:
         if mutant is not None:
             return mutant
     for at in order:
-        for other in fold.rows:
+        for other in (each for each in fold.rows if row.id and each.id):
             value, own = other.values[at], row.values[at]
             is_same = [source[a:b] for a, b in spans[at]] and all(_equal(source[a:b], own) for a, b in spans[at])
             if is_same and not _equal(value, own):
                 edits = tuple((span, f"({value})") for span in spans[at])
                 return Mutant(_with(row, at, value), edits)
     return None
+
+
+def _is_used_by_another(row: Row, at: int, spans: Sequence[Sequence[Span]], source: str) -> bool:
+    """Tell whether the test makes another value of its row from the one at *at*: a local that stands in both."""
+    own = _parse(row.values[at])
+    if own is None:
+        return False
+    for other, places in enumerate(spans):
+        tree = _parse(row.values[other])
+        if other == at or not places or tree is None or _parts(tree, [source[a:b] for a, b in places]) is not None:
+            continue
+        if any(ast.dump(part) == ast.dump(own) for part in ast.walk(tree)):
+            return True
+    return False
 
 
 def _with(row: Row, at: int, value: str) -> Row:

@@ -11,12 +11,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pytest_qeattention.similarity.fold.cases import Division
-from pytest_qeattention.similarity.fold.checking import Folded, Matcher, ParameterKind, read_folded
+from pytest_qeattention.similarity.fold.checking import Folded, Matcher, read_folded
+from pytest_qeattention.similarity.fold.holes import Differ
 from pytest_qeattention.similarity.fold.lifting import BUILTINS, bound_names, loaded_names
 from pytest_qeattention.similarity.fold.member import Member
 from pytest_qeattention.similarity.fold.module import Module
-from pytest_qeattention.similarity.fold.rendering import Row
-from pytest_qeattention.similarity.fold.unifying import Differ
+from pytest_qeattention.similarity.fold.operators import MODULE as OPERATORS
+from pytest_qeattention.similarity.fold.parameters import ParameterKind
+from pytest_qeattention.similarity.fold.rendering import Form, Row
+from pytest_qeattention.similarity.fold.rolling import unrolled
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +34,15 @@ class Claim:
     """Statements of a case that the test has no more, by index: each gave a parameter's value to its name."""
     own_marks: Sequence[Sequence[ast.expr]]
     """The ``parametrize`` marks of each test that became rows."""
-    is_loop: bool
+    form: Form
+    imports: Sequence[str] = ()
+    """Import statements that the file gets with the suggestion."""
 
 
 def prove(claim: Claim, members: Sequence[Member], module: Module, division: Division) -> None:
     """Raise Differ where *claim* does not hold."""
     try:
-        folded = read_folded(claim.source, list(claim.kinds), is_loop=claim.is_loop)
+        folded = read_folded(claim.source, list(claim.kinds), claim.form)
     except (SyntaxError, ValueError) as error:
         raise Differ(f"the suggestion would not parse ({error})") from error
     if folded is None or len(folded.rows) != len(claim.rows):
@@ -50,7 +55,9 @@ def prove(claim: Claim, members: Sequence[Member], module: Module, division: Div
             value = statement.value if isinstance(statement, ast.Assign) else None
             if value is None or ast.dump(value) != ast.dump(values[name]):
                 raise Differ("the suggestion would not give every test back")
-        body = [statement for index, statement in enumerate(case.body) if index not in claim.dropped]
+        if any(ast.dump(values[name]) != ast.dump(value) for name, value in case.given.items() if name in values):
+            raise Differ("the suggestion would not give every row back")
+        body = unrolled([statement for index, statement in enumerate(case.body) if index not in claim.dropped])
         if not matcher.matches(folded.body, body, values):
             raise Differ("the suggestion would not give every test back")
         member = members[case.member]
@@ -63,19 +70,25 @@ def prove(claim: Claim, members: Sequence[Member], module: Module, division: Div
     covered = {nodeid for row in claim.rows for nodeid in row.covers}
     if covered != {member.unit.nodeid for member in members}:
         raise Differ("the suggestion would not cover every test")
-    _check_names(folded, members, module)
+    imported = {line.rpartition(" ")[2] for line in claim.imports}
+    if claim.form.expander is not None:
+        imported.add(claim.form.expander.partition(".")[0])
+    _check_names(folded, members, module, imported)
 
 
-def _check_names(folded: Folded, members: Sequence[Member], module: Module) -> None:
+def _check_names(folded: Folded, members: Sequence[Member], module: Module, imported: set[str]) -> None:
     """Raise Differ where the suggestion uses a name that no test had."""
     function = folded.function
     bound = set().union(*(bound_names(part) for part in (function.args, *function.body)), set())
-    free = loaded_names(function) - bound
+    parts = (function.args, *function.body, *([function.returns] if function.returns is not None else []))
+    free = set().union(*map(loaded_names, parts)) - bound
     for decorator in function.decorator_list:
-        free |= loaded_names(decorator)
+        free |= loaded_names(decorator) - bound_names(decorator)
     known = set().union(*(member.loaded for member in members))
     # Hints and getattr use builtins that the tests may not.
     given = {name for name in BUILTINS if name not in module.bound}
-    unknown = free - known - given - {module.pytest_name or "pytest"}
+    unknown = free - known - given - imported - {module.pytest_name or "pytest"}
+    if OPERATORS in unknown and module.imports(OPERATORS):
+        unknown.discard(OPERATORS)
     if unknown:
         raise Differ(f"the suggestion would use the name {sorted(unknown)[0]}, which no test has")

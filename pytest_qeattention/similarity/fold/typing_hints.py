@@ -8,13 +8,15 @@ from __future__ import annotations
 import ast
 from collections.abc import Sequence
 
-from pytest_qeattention.similarity.fold.unifying import Hole
+from pytest_qeattention.similarity.fold.holes import Hole
 
 
 def annotation(hole: Hole) -> str | None:
     """Return the type of what a hole holds, as far as literals tell; None where they do not."""
-    if hole.kind in ("attribute", "keyword"):
+    if hole.kind in ("attribute", "keyword", "text"):
         return "str"
+    if hole.kind == "truth":
+        return "bool"
     if hole.kind in ("arguments", "keywords"):
         return None
     return _union(hole.nodes)

@@ -9,18 +9,25 @@ PYTEST_DONT_REWRITE
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import Any
 
 from pytest_qeattention.similarity.describe import is_literal
+from pytest_qeattention.similarity.fold.holes import Differ, Hole, Place
 from pytest_qeattention.similarity.fold.lifting import Lifting, NotLiftable, callee_name, makes_value
 from pytest_qeattention.similarity.fold.member import Member
-
-HoleKind = Literal["value", "attribute", "keyword", "arguments", "keywords"]
-
-GIVEN = "given"
-"""Field of a place that is no place in the body: a column of rows that the tests have themselves."""
+from pytest_qeattention.similarity.fold.operators import MODULE as OPERATORS
+from pytest_qeattention.similarity.fold.operators import function_of
+from pytest_qeattention.similarity.fold.pieces import inserted, literal_pieces
+from pytest_qeattention.similarity.fold.surroundings import (
+    are_assertions,
+    common_start,
+    expects_error,
+    in_fstring,
+    kind_of,
+    with_fields,
+)
+from pytest_qeattention.similarity.fold.truth import asserted, is_boolean
 
 _SKIPPED = frozenset({"ctx", "type_comment", "kind", "simple", "type_ignores"})
 _LOOPS = (
@@ -28,43 +35,6 @@ _LOOPS = (
     *(ast.Lambda, ast.FunctionDef, ast.AsyncFunctionDef),
 )
 _DISPLAYS = (ast.List, ast.Tuple, ast.Set, ast.Dict)
-
-
-class Differ(Exception):
-    """Say why tests cannot be one."""
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Say where a node of the template stands."""
-
-    node: ast.AST
-    parent: Place | None = None
-    field: str = ""
-    index: int = 0
-
-    def above(self) -> list[Place]:
-        """List the places around, the nearest first."""
-        found = []
-        place = self.parent
-        while place is not None:
-            found.append(place)
-            place = place.parent
-        return found
-
-
-@dataclass(frozen=True, slots=True)
-class Hole:
-    """Hold what stands in one place of each test, in the order of the tests.
-
-    *nodes* are expressions for a ``value`` and an ``attribute`` (the whole attribute), the name as a constant for a
-    ``keyword``, and calls for ``arguments`` and ``keywords``, which stand for those from *start* on.
-    """
-
-    kind: HoleKind
-    nodes: tuple[ast.expr, ...]
-    place: Place
-    start: int = 0
 
 
 class Unifier:
@@ -99,12 +69,44 @@ class Unifier:
             return
         if len({type(node) for node in nodes}) != 1:
             raise Differ("statements differ" + self._where(first))
+        loops = [node for node in nodes if isinstance(node, ast.For)]
+        if loops and any(hasattr(node, "qe_run") for node in nodes):
+            self._loop(loops, place)
+            return
         try:
-            self._fields(nodes, place)
+            asserts = [node for node in nodes if isinstance(node, ast.Assert)]
+            if asserts and len({asserted(node.test)[1] for node in asserts}) > 1:
+                self._truth(asserts, place)
+            else:
+                self._fields(nodes, place)
         except Differ as error:
             if isinstance(first, ast.Assert) and not isinstance(error, _Stays):
                 raise Differ("the assertions differ in shape" + self._where(first)) from error
             raise
+
+    def _loop(self, nodes: Sequence[ast.For], place: Place) -> None:
+        """Leave a hole for what a loop goes over, which stands for statements that tests repeat."""
+        iterated = tuple(node.iter for node in nodes)
+        for each, lifting in zip(iterated, self._liftings, strict=True):
+            for value in each.elts if isinstance(each, ast.Tuple) else [each]:
+                self._check(lifting, value, place)
+        self.holes.append(Hole("each", iterated, Place(iterated[0], place, "iter")))
+        self.statements([node.body for node in nodes], place)
+
+    def _truth(self, nodes: Sequence[ast.Assert], place: Place) -> None:
+        """Leave a hole for what tests say of one condition: that it holds, or that it does not."""
+        conditions, values = zip(*(asserted(node.test) for node in nodes), strict=True)
+        test = Place(nodes[0].test, place, "test")
+        self._expression(conditions, Place(conditions[0], place, "test"))
+        for condition, lifting in zip(conditions, self._liftings, strict=True):
+            name = callee_name(condition) if isinstance(condition, ast.Call) and is_boolean(condition) else "bool"
+            if not (isinstance(condition, ast.Compare) and is_boolean(condition)) and not lifting.has_builtin(name):
+                raise Differ(f"{name} is no builtin here")
+        self.holes.append(Hole("truth", tuple(ast.Constant(value) for value in values), test))
+        messages = [node.msg for node in nodes]
+        if any(message is not None for message in messages):
+            given = [message for message in messages if message is not None]
+            self._expression(given, Place(given[0], place, "msg"))
 
     def _where(self, node: ast.stmt) -> str:
         member = self._members[0]
@@ -124,28 +126,28 @@ class Unifier:
                     raise Differ("one test gives what another leaves out")
                 self._child(values, Place(first, place, field))
             elif any(type(value) is not type(first) or value != first for value in values):
-                raise Differ(f"{_kind(nodes[0])} differ: {first} and {next(v for v in values if v != first)}")
+                raise Differ(f"{kind_of(nodes[0])} differ: {first} and {next(v for v in values if v != first)}")
 
     def _list(self, values: Sequence[list[ast.AST]], place: Place, field: str) -> None:
         if values[0] and isinstance(values[0][0], ast.stmt):
             self.statements([[node for node in value if isinstance(node, ast.stmt)] for value in values], place, field)
             return
         if len({len(value) for value in values}) != 1:
-            raise Differ(f"{_kind(place.node)} differ in length")
+            raise Differ(f"{kind_of(place.node)} differ in length")
         for index, items in enumerate(zip(*values, strict=True)):
             if isinstance(items[0], ast.AST) and all(isinstance(item, ast.AST) for item in items):
                 self._child(items, Place(items[0], place, field, index))
             elif any(item != items[0] for item in items):
-                raise Differ(f"{_kind(place.node)} differ")
+                raise Differ(f"{kind_of(place.node)} differ")
 
     def _child(self, nodes: Sequence[ast.AST], place: Place) -> None:
         if isinstance(nodes[0], ast.expr):
             self._expression([node for node in nodes if isinstance(node, ast.expr)], place)
         elif len({type(node) for node in nodes}) != 1:
-            raise Differ(f"{_kind(nodes[0])} differ")
+            raise Differ(f"{kind_of(nodes[0])} differ")
         elif isinstance(nodes[0], ast.pattern | ast.arguments):
             if len({ast.dump(node) for node in nodes}) != 1:
-                raise Differ(f"{_kind(nodes[0])} differ")
+                raise Differ(f"{kind_of(nodes[0])} differ")
         else:
             self._fields(nodes, place)
 
@@ -172,9 +174,59 @@ class Unifier:
         try:
             self._lift(nodes, place)
         except Differ:
+            strings = [node for node in nodes if isinstance(node, ast.JoinedStr)]
+            if len(strings) == len(nodes) and self._pieces(strings, place):
+                return
+            if self._items(nodes, place):
+                return
+            operations = [node for node in nodes if isinstance(node, ast.BinOp)]
+            if len(operations) == len(nodes) and not in_fstring(place) and self._operators(operations, place):
+                return
             if isinstance(reason, _Stays):
                 raise reason from None
             raise
+
+    def _pieces(self, nodes: Sequence[ast.JoinedStr], place: Place) -> bool:
+        """Leave holes for the literal pieces of f-strings that differ; tell whether nothing else does."""
+        if in_fstring(place) or len({tuple(map(ast.dump, inserted(node))) for node in nodes}) != 1:
+            return False
+        for number, pieces in enumerate(zip(*map(literal_pieces, nodes), strict=True)):
+            if len(set(pieces)) > 1:
+                self.holes.append(Hole("text", tuple(map(ast.Constant, pieces)), place, number))
+        return True
+
+    def _items(self, nodes: Sequence[ast.expr], place: Place) -> bool:
+        """Leave a hole for elements that lists or tuples have more or fewer of; tell whether nothing else differs."""
+        lists = [node for node in nodes if isinstance(node, ast.List | ast.Tuple)]
+        if len({type(node) for node in nodes}) > 1 or len(lists) != len(nodes):
+            return False
+        dumps = [[ast.dump(each) for each in node.elts] for node in lists]
+        if len(set(map(len, dumps))) == 1 or in_fstring(place):
+            return False
+        start = common_start(dumps)
+        tail = common_start([list(reversed(each[start:])) for each in dumps])
+        hole = Hole("items", tuple(nodes), place, start, tail)
+        if not start + tail:
+            return False
+        for node, lifting in zip(nodes, self._liftings, strict=True):
+            for element in hole.middle(node):
+                self._check(lifting, element, place)
+        self.holes.append(hole)
+        return True
+
+    def _operators(self, nodes: Sequence[ast.BinOp], place: Place) -> bool:
+        """Leave a hole for operators that differ; tell whether they do, and the operands agree but for holes."""
+        if len({type(node.op) for node in nodes}) == 1 or any(OPERATORS in each.local for each in self._liftings):
+            return False
+        mark = len(self.holes)
+        try:
+            self._expression([node.left for node in nodes], Place(nodes[0].left, place, "left"))
+            self._expression([node.right for node in nodes], Place(nodes[0].right, place, "right"))
+        except Differ:
+            del self.holes[mark:]
+            return False
+        self.holes.append(Hole("operator", tuple(function_of(node.op) for node in nodes), place))
+        return True
 
     def _same_kind(self, nodes: Sequence[ast.expr], place: Place) -> None:
         first = nodes[0]
@@ -201,8 +253,10 @@ class Unifier:
         if isinstance(nodes[0].ctx, ast.Load):
             if self._can_lift(nodes, place):
                 raise Differ("attributes differ")
+            if are_assertions(nodes):
+                raise _Stays("the assertions differ in shape")
             self._expression([node.value for node in nodes], Place(nodes[0].value, place, "value"))
-            if len(self.holes) == mark and not _in_fstring(place):
+            if not in_fstring(place):
                 self.holes.append(Hole("attribute", tuple(nodes), place))
                 return
         del self.holes[mark:]
@@ -212,17 +266,18 @@ class Unifier:
         first, mark = nodes[0], len(self.holes)
         self._expression([node.func for node in nodes], Place(first.func, place, "func"))
         names = [[keyword.arg for keyword in node.keywords] for node in nodes]
-        if len(self.holes) > mark and (
-            len({len(node.args) for node in nodes}) > 1 or any(n != names[0] for n in names)
-        ):
-            raise Differ("calls differ in what is called and with what")
+        counts = {len(node.args) for node in nodes}
+        if len(self.holes) > mark and (len(counts) > 1 or any(n != names[0] for n in names)):
+            # What is called may differ with how many arguments it gets, or with their names, where its value is used.
+            is_named = len(self.holes) == mark + 1 and self.holes[mark].kind == "value"
+            is_used = place.parent is not None and not isinstance(place.parent.node, ast.Expr | ast.Await)
+            if not (is_named and is_used) or (len(counts) > 1 and any(names)):
+                raise Differ("calls differ in what is called and with what")
         if len({len(node.args) for node in nodes}) == 1:
             self._list([list(node.args) for node in nodes], place, "args")
         else:
             self._arguments(nodes, place)
-        common = 0
-        while all(len(each) > common for each in names) and len({each[common] for each in names}) == 1:
-            common += 1
+        common = common_start(names)
         for index in range(common):
             keywords = [node.keywords[index] for node in nodes]
             self._fields(keywords, Place(keywords[0], place, "keywords", index))
@@ -238,10 +293,7 @@ class Unifier:
 
     def _arguments(self, nodes: Sequence[ast.Call], place: Place) -> None:
         """Leave a hole for the arguments from the first that differs; tests give different numbers of them."""
-        dumps = [[ast.dump(argument) for argument in node.args] for node in nodes]
-        common = 0
-        while all(len(each) > common for each in dumps) and len({each[common] for each in dumps}) == 1:
-            common += 1
+        common = common_start([[ast.dump(argument) for argument in node.args] for node in nodes])
         for node, lifting in zip(nodes, self._liftings, strict=True):
             for argument in node.args[common:]:
                 self._check(lifting, argument, place)
@@ -304,10 +356,10 @@ class Unifier:
                 raise Differ("statements differ")
             if place.field in ("annotation", "returns"):
                 raise Differ("annotations differ")
-        if _in_fstring(place):
+        if in_fstring(place):
             raise _Stays("an f-string differs, and around it is what exists in the test alone")
         if isinstance(first, ast.Slice | ast.Starred):
-            raise Differ(f"{_kind(first)} differ")
+            raise Differ(f"{kind_of(first)} differ")
         for node, lifting in zip(nodes, self._liftings, strict=True):
             self._check(lifting, node, place)
         self.holes.append(Hole("value", tuple(nodes), place))
@@ -316,8 +368,8 @@ class Unifier:
         above = place.above()
         once = not any(isinstance(each.node, _LOOPS) for each in above)
         calls = not any(
-            isinstance(each.node, ast.With | ast.AsyncWith) and place_in_body and _expects_error(each.node)
-            for each, place_in_body in _with_fields(place)
+            isinstance(each.node, ast.With | ast.AsyncWith) and place_in_body and expects_error(each.node)
+            for each, place_in_body in with_fields(place)
         )
         try:
             lifting.check(node, calls=calls, once=once)
@@ -327,87 +379,3 @@ class Unifier:
 
 class _Stays(Differ):
     """Say why what differs cannot leave the test."""
-
-
-def _with_fields(place: Place) -> list[tuple[Place, bool]]:
-    """Pair the places around with whether the way to *place* goes through their body."""
-    found = []
-    child = place
-    for each in place.above():
-        found.append((each, child.field == "body"))
-        child = each
-    return found
-
-
-def _expects_error(node: ast.With | ast.AsyncWith) -> bool:
-    for item in node.items:
-        call = item.context_expr
-        if isinstance(call, ast.Call) and callee_name(call).lower() in (
-            *("raises", "warns", "assertraises", "assertraisesregex", "assertwarns", "deprecated_call"),
-            *("assertwarnsregex", "suppress"),
-        ):
-            return True
-    return False
-
-
-def _in_fstring(place: Place) -> bool:
-    return any(isinstance(each.node, ast.JoinedStr) for each in place.above())
-
-
-_KINDS: dict[type[ast.AST], str] = {
-    ast.Name: "names",
-    ast.Constant: "constants",
-    ast.Compare: "comparisons",
-    ast.Call: "calls",
-    ast.Attribute: "attributes",
-    ast.keyword: "keyword arguments",
-    ast.Import: "imports",
-    ast.ImportFrom: "imports",
-    ast.alias: "imports",
-    ast.ExceptHandler: "except clauses",
-}
-
-
-def _kind(node: ast.AST) -> str:
-    if isinstance(node, ast.cmpop | ast.operator | ast.unaryop | ast.boolop):
-        return "operators"
-    return _KINDS.get(type(node), "expressions")
-
-
-def rename_locals(template: Member, other: Member, names: Callable[[Member], list[str]]) -> bool:
-    """Give the local names of *other* the names that *template* has in the same places; tell whether that was needed.
-
-    Nothing is renamed where the names do not pair one to one.
-    """
-    mine, theirs = names(template), names(other)
-    if mine == theirs or len(mine) != len(theirs):
-        return False
-    pairs = dict(zip(theirs, mine, strict=True))
-    if len(set(pairs.values())) != len(pairs) or any(pairs[b] != a for a, b in zip(mine, theirs, strict=True)):
-        return False
-    used = {node.id for node in other.nodes if isinstance(node, ast.Name)}
-    if any(new in used and new not in pairs for new in pairs.values()):
-        return False
-    if used & {"locals", "vars", "eval", "exec", "dir"}:
-        return False
-    # Names have changed: what was gathered of them before is gathered again.
-    other.__dict__.pop("loaded", None)
-    for node in other.nodes:
-        if isinstance(node, ast.Name):
-            node.id = pairs.get(node.id, node.id)
-        elif isinstance(node, ast.ExceptHandler) and node.name:
-            node.name = pairs.get(node.name, node.name)
-    return True
-
-
-def local_names(member: Member) -> list[str]:
-    """List the names that the body binds by assignment, in order of their places; empty where others bind names too."""
-    found: list[tuple[int, int, str]] = []
-    for node in member.nodes:
-        if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
-            found.append((node.lineno, node.col_offset, node.id))
-        elif isinstance(node, ast.ExceptHandler) and node.name:
-            found.append((node.lineno, node.col_offset, node.name))
-        elif isinstance(node, ast.Global | ast.Nonlocal):
-            return []
-    return [name for _, _, name in sorted(found)]

@@ -8,9 +8,8 @@ PYTEST_DONT_REWRITE
 
 from __future__ import annotations
 
-import ast
 import re
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,9 +17,9 @@ from pathlib import Path
 import pytest_qeattention
 from pytest_qeattention.similarity.fold.folding import Fold
 from pytest_qeattention.similarity.fold.mutating import Mutant, mutate
+from pytest_qeattention.similarity.fold.outcomes import agree, places_of, ran_too_long, said
 from pytest_qeattention.similarity.fold.patching import Change, PatchError, encode, fold_changes, read_written, rewrite
 from pytest_qeattention.similarity.fold.project import ProjectError, copied, environment
-from pytest_qeattention.similarity.fold.recorder import TimeLimitExceeded
 from pytest_qeattention.similarity.fold.running import Limits, Outcome, Run, run_tests
 from pytest_qeattention.similarity.model import Verdict
 from pytest_qeattention.similarity.workload import Progress
@@ -52,6 +51,8 @@ class _Subject:
     sources: list[str]
     """Source of each test."""
     mutants: dict[int, Mutant] = field(default_factory=dict)
+    cases: dict[int, int] = field(default_factory=dict)
+    """How many cases each test has."""
 
     def nodeid(self, name: str) -> str:
         return self.prefix + name
@@ -158,6 +159,7 @@ class _Verification:
             found = before.of(subject.prefix_of(test) + subject.name_of(test))
             if not found:
                 return before.problem or f"pytest does not run {subject.name_of(test)} here"
+            subject.cases[test] = len(found)
             states.extend(outcome.state for outcome in found.values())
         if set(states) == {"skipped"}:
             return "its tests are skipped here"
@@ -185,8 +187,11 @@ class _Verification:
         return runs
 
     def _fold_ids(self, subject: _Subject) -> list[str]:
+        form = subject.fold.form
+        if form.expander is not None:
+            return [subject.nodeid(name) for name in form.names_of_rows(subject.fold.rows, subject.fold.name)]
         ids = [subject.nodeid(subject.fold.name)]
-        if subject.fold.form.case_name is not None:
+        if form.is_loop:
             ids.extend(subject.nodeid(_single(subject.fold, row)) for row in range(len(subject.fold.rows)))
         return ids
 
@@ -195,7 +200,7 @@ class _Verification:
         fold = subject.fold
         given = [row if row is not None else own for row, own in zip(rows, fold.rows, strict=True)]
         texts = [fold.form.render(given, fold.name)]  # type: ignore[arg-type]
-        if fold.form.case_name is not None:
+        if fold.form.is_loop:
             texts.extend(
                 fold.form.render([row], _single(fold, number))  # type: ignore[list-item]
                 for number, row in enumerate(given)
@@ -214,22 +219,34 @@ class _Verification:
             mine = [outcome for row in fold.rows_of_test[test] for outcome in rows[row]]
             if not mine:
                 return after.problem or f"pytest does not run the case of {subject.name_of(test)}"
-            if not _agree(own, mine, splits=fold.splits):
-                return f"{subject.name_of(test)} {_said(own)}, its case {_said(mine)}"
+            if not agree(own, mine, splits=fold.splits):
+                return f"{subject.name_of(test)} {said(own)}, its case {said(mine)}"
+        if fold.form.is_loop:
+            whole = list(after.of(subject.nodeid(fold.name)).values())
+            alone = {outcome.state for row in rows for outcome in row}
+            if alone == {"passed"} and any(outcome.state != "passed" for outcome in whole):
+                return f"every case passes alone, and all of them in one test {said(whole)}"
         return None
 
     def _row_outcomes(self, subject: _Subject, run: Run) -> list[list[Outcome]]:
         """Return the outcomes of each row of a suggestion."""
         fold = subject.fold
-        if fold.form.case_name is not None:
-            return [list(run.of(subject.nodeid(_single(fold, number))).values()) for number in range(len(fold.rows))]
+        if fold.form.is_loop or fold.form.expander is not None:
+            ids = self._fold_ids(subject)[-len(fold.rows) :]
+            return [list(run.of(nodeid).values()) for nodeid in ids]
         found: list[list[Outcome]] = [[] for _ in fold.rows]
-        numbers = {row.id: number for number, row in enumerate(fold.rows)}
+        numbers = {row.id: number for number, row in enumerate(fold.rows) if row.id}
+        others: list[Outcome] = []
         for nodeid, outcome in run.of(subject.nodeid(fold.name)).items():
             words = nodeid.partition("[")[2].removesuffix("]").split("-")
             number = next((numbers[word] for word in reversed(words) if word in numbers), None)
-            if number is not None:
-                found[number].append(outcome)
+            (others if number is None else found[number]).append(outcome)
+        # Rows that an expression gives stand in order, as many as their test has cases.
+        computed = [number for number, row in enumerate(fold.rows) if not row.id]
+        counts = [subject.cases.get(subject.test_of_row(number), 0) for number in computed]
+        if sum(counts) == len(others):
+            for number, count in zip(computed, counts, strict=True):
+                found[number], others = others[:count], others[count:]
         return found
 
     def _mutate(self, folded: Mapping[str, Run]) -> None:
@@ -292,7 +309,7 @@ class _Verification:
         noticed = compared = 0
         for row in subject.mutants:
             own = list(before.of(self._copy_id(subject, row)).values())
-            if not own or not mutated[row] or any(map(_ran_too_long, (*own, *mutated[row]))):
+            if not own or not mutated[row] or any(map(ran_too_long, (*own, *mutated[row]))):
                 continue
             compared += 1
             test = subject.test_of_row(row)
@@ -301,20 +318,20 @@ class _Verification:
                 for number in fold.rows_of_test[test]
                 for outcome in (mutated[row] if number == row else plain[number])
             ]
-            if not _agree(own, mine, splits=fold.splits):
+            if not agree(own, mine, splits=fold.splits):
                 return Verdict(
                     "failed",
-                    f"with a changed value, {subject.name_of(test)} {_said(own)}, and its case {_said(mutated[row])}",
+                    f"with a changed value, {subject.name_of(test)} {said(own)}, and its case {said(mutated[row])}",
                 )
             failed = [outcome for outcome in own if outcome.state in ("failed", "error")]
             if not failed or all(outcome.state in ("failed", "error") for outcome in plain[row]):
                 continue
             noticed += 1
-            theirs = _places(failed, texts_before[subject.path], self._copy_name(subject, row))
+            theirs = places_of(failed, texts_before[subject.path], self._copy_name(subject, row))
             names = [fold.name, *(_single(fold, number) for number in range(len(fold.rows)))]
             ours = set()
             for name in names:
-                ours |= _places(
+                ours |= places_of(
                     [outcome for outcome in mutated[row] if outcome.state in ("failed", "error")],
                     texts_after[subject.path],
                     name,
@@ -381,52 +398,3 @@ def _single(fold: Fold, row: int) -> str:
 
 def _renamed(source: str, name: str) -> str:
     return re.sub(r"^(\s*(?:async\s+)?def\s+)\w+", lambda match: match.group(1) + name, source, count=1, flags=re.M)
-
-
-def _agree(own: Sequence[Outcome], mine: Sequence[Outcome], *, splits: bool) -> bool:
-    """Tell whether a test and its cases end alike: in order, or all in all where their numbers differ."""
-    left = [(outcome.state, outcome.error) for outcome in own]
-    right = [(outcome.state, outcome.error) for outcome in mine]
-    if splits and len(left) == 1:
-        failed = [each for each in right if each[0] in ("failed", "error")]
-        if left[0][0] in ("failed", "error"):
-            return left[0] in failed
-        return all(each == left[0] for each in right)
-    return left == right or (len(left) == len(right) and len(left) > 1 and Counter(left) == Counter(right))
-
-
-def _ran_too_long(outcome: Outcome) -> bool:
-    """Tell whether a clock ended a case: the same case may take a little less another time."""
-    return outcome.state == "stopped" or outcome.error == TimeLimitExceeded.__name__
-
-
-def _said(outcomes: Sequence[Outcome]) -> str:
-    """Say in words how cases ended."""
-    texts = dict.fromkeys(
-        {"error": "fails outside the test", "failed": "fails"}.get(outcome.state, outcome.state)
-        + (f" with {outcome.error}" if outcome.error and outcome.state in ("failed", "error") else "")
-        for outcome in outcomes
-    )
-    return " and ".join(texts) or "does not run"
-
-
-def _places(outcomes: Sequence[Outcome], lines: Sequence[str], name: str) -> set[str]:
-    """Name the statements of the function *name* that *outcomes* came through: by what they do and what they call."""
-    wanted = [outcome.line for outcome in outcomes if outcome.line is not None]
-    if not wanted:
-        return set()
-    found: set[str] = set()
-    for node in ast.walk(ast.parse("\n".join(lines))):
-        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) or node.name != name:
-            continue
-        for line in wanted:
-            inner: ast.stmt | None = None
-            for part in ast.walk(node):
-                if not isinstance(part, ast.stmt) or part is node:
-                    continue
-                is_inner = inner is None or part.lineno >= inner.lineno
-                if part.lineno <= line <= (part.end_lineno or 0) and is_inner:
-                    inner = part
-            if inner is not None:
-                found.add(type(inner).__name__)
-    return found

@@ -1,0 +1,106 @@
+"""Read a unified diff: the text that it changes, and the functions that hold the changed lines.
+
+PYTEST_DONT_REWRITE
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import warnings
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+
+_CHANGED_LINE = re.compile(r"^[+-](?![+-]{2} )(.*)$", re.MULTILINE)
+_CHANGED_FILE = re.compile(r"^\+{3} (?:b/)?([^\t\n]+)", re.MULTILINE)
+_HUNK = re.compile(r"^@@ -\d+(?:,\d+)? \+(\d+)(?:,\d+)? @@(?: (.+))?$")
+# A larger file is not what people write.
+_MAX_FILE_BYTES = 5_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """Hold what a diff says."""
+
+    text: str
+    """The changed lines, and what the diff says of their place: names of files, the line that a hunk is in."""
+    lines: dict[str, tuple[int, ...]]
+    """Of each file as it is after the change, the lines that are new or where something is gone."""
+
+
+def read_diff(diff: str) -> Changes:
+    """Read *diff*; what is no diff is text alone, as it is."""
+    changed = _CHANGED_LINE.findall(diff)
+    if not changed:
+        return Changes(diff, {})
+    places = [place.removesuffix(".py") for place in _CHANGED_FILE.findall(diff)]
+    lines: defaultdict[str, list[int]] = defaultdict(list)
+    path, number = "", 0
+    for line in diff.splitlines():
+        file, hunk = _CHANGED_FILE.match(line), _HUNK.match(line)
+        if file is not None:
+            path, number = file[1], 0
+        elif hunk is not None:
+            number = int(hunk[1])
+            places.extend([hunk[2]] if hunk[2] else [])
+        elif number and path:
+            if line[:1] in ("+", "-"):
+                lines[path].append(number)
+            number += line[:1] in ("+", " ", "")
+    return Changes("\n".join([*changed, *places]), {path: tuple(at) for path, at in lines.items()})
+
+
+def changed_functions(changes: Changes, cwd: Path) -> tuple[str, ...]:
+    """Return the names of the functions that hold the changed lines, each with its classes, dots between.
+
+    The files are looked for in *cwd* and above it up to the root of its repository, from which a diff names them. One
+    that is not there, or is no Python, has none.
+    """
+    above = (cwd, *cwd.parents)
+    depth = next((at for at, place in enumerate(above) if (place / ".git").exists()), 0)
+    found: dict[str, None] = {}
+    for path, lines in changes.lines.items():
+        # git can be told to write w/ and i/ where it writes b/.
+        names = (path, path[2:]) if path[1:2] == "/" else (path,)
+        candidates = (place / name for name in names if _is_below(name) for place in above[: depth + 1])
+        file = next(filter(_is_readable, candidates), None)
+        if file is not None:
+            found.update(dict.fromkeys(_names(file, lines)))
+    return tuple(found)
+
+
+def _is_below(path: str) -> bool:
+    parts = PurePath(path)
+    return not parts.is_absolute() and ".." not in parts.parts
+
+
+def _is_readable(file: Path) -> bool:
+    try:
+        return file.suffix in (".py", ".pyi") and file.is_file() and file.stat().st_size <= _MAX_FILE_BYTES
+    except (OSError, ValueError):
+        return False
+
+
+def _names(file: Path, lines: Iterable[int]) -> list[str]:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tree = ast.parse(file.read_bytes())
+    except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
+        return []
+    spans: list[tuple[int, int, str]] = []
+    stack: list[tuple[ast.AST, str]] = [(tree, "")]
+    while stack:
+        node, outer = stack.pop()
+        name = outer
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            name = f"{outer}.{node.name}".lstrip(".")
+            if not isinstance(node, ast.ClassDef):
+                first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
+                spans.append((first, node.end_lineno or node.lineno, name))
+        stack.extend((child, name) for child in ast.iter_child_nodes(node))
+    # Of functions in functions the innermost is the one that begins last.
+    holders = (max((span for span in spans if span[0] <= line <= span[1]), default=None) for line in lines)
+    return [span[2] for span in holders if span is not None]
