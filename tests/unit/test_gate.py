@@ -170,12 +170,13 @@ def test_an_update_that_cannot_be_written_accepts_nothing(
 
 def test_damaged_lines_of_the_baseline_are_among_the_problems(tmp_path: Path, write: Write) -> None:
     units = write("test_a.py", source("", ""))
-    (tmp_path / "b.jsonl").write_text("garbage\n")
+    header = '{"format": "qeattention-similar-baseline", "version": 1}'
+    (tmp_path / "b.jsonl").write_text(f"{header}\ngarbage\n", encoding="utf-8")
     baseline: Baseline = read_baseline(tmp_path / "b.jsonl", "b.jsonl", update=False, update_flag="-")
 
     settled = settle(
         report(units, ("duplicate", 1.0, units)), Suite(tuple(units)), Policy(tmp_path, tmp_path, baseline=baseline)
     )
 
-    assert [(problem.path, problem.line) for problem in settled.problems] == [("b.jsonl", 1)]
+    assert [(problem.path, problem.line) for problem in settled.problems] == [("b.jsonl", 2)]
     assert [group.status for group in settled.groups] == ["new"]
