@@ -3,12 +3,14 @@
     qeattention bench --json benchmarks/results/bench_comprehensive.json
     qeattention bench memory --json benchmarks/results/bench_memory.json
     QE_GOLD=DIR python -m benchmarks.quality.similar --write
+    python -m benchmarks.suite_scale DIR; python -m benchmarks.suite_scale DIR --search
     python benchmarks/plots.py
 
-Writes speed.svg (throughput by shape and contender, under the peak measured beside it) and memory.svg (peak
-memory by sequence length), and quality.svg (whether scores of pairs are probabilities, and how much is found for how
-much is flagged), next to the reports. The same reports give the same files, byte for byte, with the same
-version of matplotlib. The background is transparent and the colours are of middle lightness, for light and dark pages.
+Writes speed.svg (throughput by shape and contender, under the peak measured beside it), memory.svg (peak memory by
+sequence length), quality.svg (whether scores of pairs are probabilities, and how much is found for how much is
+flagged) and scale.svg (processor time by number of tests), next to the reports. The same reports give the same files,
+byte for byte, with the same version of matplotlib. The background is transparent and the colours are of middle
+lightness, for light and dark pages.
 Needs matplotlib: ``pip install '.[bench]'``.
 """
 
@@ -17,6 +19,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -203,16 +206,61 @@ def draw_quality(plt: Any, curves: dict[str, Any], path: Path) -> None:
     save(plt, figure, path)
 
 
+def read_rows(path: Path, key: str) -> list[dict[str, Any]]:
+    """Return what `benchmarks.suite_scale` measured; exit with a message for a file that has none."""
+    try:
+        rows: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))[key]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        sys.exit(f"{path} has no {key} ({error!r}); write it with `python -m benchmarks.suite_scale DIR`")
+    return rows
+
+
+def draw_scale(plt: Any, runs: list[dict[str, Any]], cells: list[dict[str, Any]], path: Path) -> None:
+    """Draw the processor time of whole runs, and of both searches, by number of tests."""
+    figure, (whole, search) = plt.subplots(1, 2, figsize=(8.6, 3.6), layout="constrained")
+    sizes, times = [one["tests"] for one in runs], [one["cpu_s"] for one in runs]
+    past = next((one for one in runs if one["search"] == "hnsw"), runs[-1])
+    scale = past["cpu_s"] / (past["tests"] * math.log(past["tests"]))
+    whole.plot(
+        sizes,
+        [scale * n * math.log(n) for n in sizes],
+        "--",
+        color=INK,
+        linewidth=1,
+        label="n log n, through HNSW's first",
+    )
+    whole.plot(sizes, times, marker="o", color=COLOURS["qeattention"], label="a cold run")
+    for one in runs:
+        place = (one["tests"], one["cpu_s"])
+        whole.annotate(one["search"], place, textcoords="offset points", xytext=(5, -9), fontsize=6)
+    for mode, contender in (("exact", "numpy"), ("hnsw", "qeattention")):
+        seconds = [cell[mode]["cpu_s"] for cell in cells]
+        search.plot([cell["rows"] for cell in cells], seconds, marker="o", color=COLOURS[contender], label=mode)
+    whole.set_title("Whole runs", fontsize=9)
+    search.set_title("The search alone, one thread", fontsize=9)
+    for panel in (whole, search):
+        panel.set_xlabel("tests (thousands)")
+        panel.xaxis.set_major_formatter(lambda tests, _: f"{tests / 1000:g}")
+        panel.set_ylabel("processor time (s)")
+        panel.set_ylim(0)
+        panel.grid()
+        panel.legend(fontsize=8)
+    save(plt, figure, path)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Draw all plots."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--comprehensive", type=Path, default=RESULTS / "bench_comprehensive.json", metavar="PATH")
     parser.add_argument("--memory", type=Path, default=RESULTS / "bench_memory.json", metavar="PATH")
     parser.add_argument("--quality", type=Path, default=RESULTS / "similar_quality.json", metavar="PATH")
+    parser.add_argument("--scale", type=Path, default=RESULTS / "suite_scale.json", metavar="PATH")
+    parser.add_argument("--search", type=Path, default=RESULTS / "suite_search.json", metavar="PATH")
     parser.add_argument("--results", type=Path, default=RESULTS, metavar="DIR", help="where the plots go")
     options = parser.parse_args(arguments)
     speed, memory = read_bench(options.comprehensive), read_bench(options.memory)
     curves = read_quality(options.quality)
+    runs, cells = read_rows(options.scale, "runs"), read_rows(options.search, "cells")
     try:
         matplotlib: Any = importlib.import_module("matplotlib")
         matplotlib.use("svg")
@@ -224,6 +272,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         draw_speed(plt, speed, options.results / "speed.svg")
         draw_memory(plt, memory, options.results / "memory.svg")
         draw_quality(plt, curves, options.results / "quality.svg")
+        draw_scale(plt, runs, cells, options.results / "scale.svg")
     return 0
 
 

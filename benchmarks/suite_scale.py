@@ -4,7 +4,7 @@
     python benchmarks/suite_scale.py DIR --search   exact search and HNSW on the same sketches: where HNSW takes over
 
 The copies are made in a temporary directory: each has its own word, which every name that a file binds gets as a
-suffix, so that no copy equals another. One, three, six, nine and twelve copies are analysed one after the other, each
+suffix, so that no copy equals another. One, three, six, ten and twelve copies are analysed one after the other, each
 by a process of its own that keeps no cache. Wall clock and processor time are kept; where other work shares the
 machine, the latter is what can be compared. Writes benchmarks/results/suite_scale.json or suite_search.json.
 """
@@ -37,7 +37,7 @@ WORDS = (
     *("alder", "birch", "cedar", "elder", "hazel", "larch"),
     *("maple", "rowan", "spruce", "walnut", "willow", "yew"),
 )
-SIZES = (1, 3, 6, 9, 12)
+SIZES = (1, 3, 6, 10, 12)
 RECALL_AT = 10
 
 

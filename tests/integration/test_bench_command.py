@@ -313,7 +313,13 @@ def plot(tmp_path: Path, *, quick: bool = False) -> subprocess.CompletedProcess[
     curves = {"curves": {"reliability": points, "groups": points}}
     (tmp_path / "quality.json").write_text(json.dumps(curves), encoding="utf-8")
     arguments = ["--comprehensive", "bench_comprehensive.json", "--memory", "bench_memory.json"]
-    arguments += ["--quality", "quality.json", "--results", "."]
+    runs = [
+        {"tests": tests, "cpu_s": tests / 100, "search": search} for tests, search in ((1000, "exact"), (2000, "hnsw"))
+    ]
+    cells = [{"rows": rows, "exact": {"cpu_s": 1.0}, "hnsw": {"cpu_s": 2.0}} for rows in (1000, 2000)]
+    (tmp_path / "scale.json").write_text(json.dumps({"runs": runs}), encoding="utf-8")
+    (tmp_path / "search.json").write_text(json.dumps({"cells": cells}), encoding="utf-8")
+    arguments += ["--quality", "quality.json", "--scale", "scale.json", "--search", "search.json", "--results", "."]
     return subprocess.run(
         [sys.executable, "-c", code, "benchmarks.plots", *arguments],
         cwd=tmp_path,
@@ -324,13 +330,16 @@ def plot(tmp_path: Path, *, quick: bool = False) -> subprocess.CompletedProcess[
     )
 
 
+PLOTS = ("speed.svg", "memory.svg", "quality.svg", "scale.svg")
+
+
 def test_the_same_reports_give_the_same_plots(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     drawn = []
     for _ in range(2):
         done = plot(tmp_path)
         assert done.returncode == 0, done.stderr
-        drawn.append([(tmp_path / name).read_bytes() for name in ("speed.svg", "memory.svg", "quality.svg")])
+        drawn.append([(tmp_path / name).read_bytes() for name in PLOTS])
 
     assert drawn[0] == drawn[1]
     for svg in drawn[0]:
