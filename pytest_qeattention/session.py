@@ -300,9 +300,10 @@ class SimilarSession:
         else:
             # Nothing was computed: what the run said that computed the report.
             problem = suite.kept_notice
-        from pytest_qeattention.similarity.describe import reader_problem
+        from pytest_qeattention.similarity.describe import implementation
 
-        problems = [each for each in (problem, reader_problem()) if each is not None]
+        # Asked whether or not this process has read a test: a kept report, or others that read, hide nothing.
+        problems = [each for each in (problem, implementation().problem) if each is not None]
         if not self._failed:
             self._notices.extend(f"qe-similar: {each}" for each in problems)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -106,12 +106,10 @@ def run(options: argparse.Namespace) -> int:
                 )
     if "" in options.paths:
         raise CommandUsage("PATH is empty, so nothing was analysed; name a file or a directory ('.' for this one)")
-    written = {name: getattr(options, name.replace("-", "_")) for name in ("json", "sarif", "markdown", "write-patch")}
+    written = _written(options)
     for flag, path in written.items():
-        check_output(path, f"--{flag}")
-    clash = shared_file({f"--{flag}": path for flag, path in {**written, "baseline": options.baseline}.items()})
-    if clash is not None:
-        raise CommandUsage(clash)
+        check_output(path, flag)
+    _check_shared(written)
     if list(written.values()).count("-") + options.github > 1:
         raise CommandUsage(
             "--json, --sarif, --markdown, --write-patch and --github cannot share standard output; give files to all "
@@ -147,6 +145,18 @@ def run(options: argparse.Namespace) -> int:
     return code if patch is None else max(code, write_output(options.write_patch, patch))
 
 
+def _written(options: argparse.Namespace) -> dict[str, str | None]:
+    """Return the path of each flag that names a file to write."""
+    flags = ("--json", "--sarif", "--markdown", "--write-patch")
+    return {flag: getattr(options, flag[2:].replace("-", "_")) for flag in flags}
+
+
+def _check_shared(files: Mapping[str, str | Path | None]) -> None:
+    clash = shared_file(files)
+    if clash is not None:
+        raise CommandUsage(clash)
+
+
 def _seconds(options: argparse.Namespace) -> float | None:
     """Return the time limit of a verification; None without one."""
     if options.verify_timeout is None:
@@ -167,6 +177,8 @@ def _folded(
     """Add the suggestions, and what running them shows; also return the patch that was asked for."""
     if report.ranked is not None:
         return report, None
+    from dataclasses import replace
+
     from pytest_qeattention.similarity import advice
 
     cwd = Path.cwd()
@@ -174,10 +186,19 @@ def _folded(
         return advice.with_suggestions(report, cwd, cache_dir, only=_seen(options, report)), None
     from pytest_qeattention.similarity.fold import service
     from pytest_qeattention.similarity.fold.verification import SECONDS, verify
+    from pytest_qeattention.similarity.model import Problem, Verdict
 
     suggested = service.with_suggestions(report, cwd)
-    verdicts = verify(suggested.folds, root=rootdir, base=cwd, seconds=seconds or SECONDS, progress=progress)
+    try:
+        verdicts = verify(suggested.folds, root=rootdir, base=cwd, seconds=seconds or SECONDS, progress=progress)
+        problems: tuple[Problem, ...] = ()
+    except Exception as error:
+        # The report and its gate are worth more than what running the suggestions would add.
+        reason = f"running the suggestions failed with {type(error).__name__}: {error}"
+        verdicts = dict.fromkeys(suggested.folds, Verdict("not run", reason))
+        problems = (Problem(".", f"{reason}; none is verified; please tell the authors"),)
     report = service.with_verdicts(suggested.report, verdicts)
+    report = replace(report, problems=(*report.problems, *problems))
     if options.write_patch is None:
         return report, None
     patch, left_out = service.patch(suggested.folds, verdicts, cwd)
@@ -239,6 +260,7 @@ def _policy(options: argparse.Namespace, store: Path | None) -> tuple[Policy, fr
         if has_baseline:
             default = (store or setup.rootdir / baselines.DIRECTORY) / baselines.FILE_NAME
             file = default if options.baseline is None else cwd / Path(options.baseline).expanduser()
+            _check_shared({**_written(options), "--baseline": file})
             accepted = baselines.read_baseline(
                 file, display_path(file, cwd), update=options.baseline_update, update_flag="--baseline-update"
             )
@@ -289,7 +311,7 @@ def _answer(suite: Suite, query: str | None, ranked: int, request: Request, poli
 
 def _tell_problems(suite: Suite) -> None:
     """Say where the report took longer than need be, as the run that computed it does."""
-    from pytest_qeattention.similarity.describe import reader_problem
+    from pytest_qeattention.similarity.describe import implementation
 
     if "pytest_qeattention.attention.functional" in sys.modules:
         from pytest_qeattention.attention import core_problem
@@ -297,6 +319,6 @@ def _tell_problems(suite: Suite) -> None:
         problem = core_problem()
     else:
         problem = suite.kept_notice
-    for each in (problem, reader_problem()):
+    for each in (problem, implementation().problem):
         if each is not None:
             write_error(f"qeattention: {each}")

@@ -3,9 +3,9 @@
     python -m benchmarks.quality.rank PROJECT...    unpacked source distributions, each with its tests in ``tests``
 
 Functions of the product whose name is theirs alone, and which some but not many tests call by that name, get one edit
-each: a comparison turned around, or another number, truth or text, in the middle of the body. ``git diff`` of the edit
-is the query, in a copy of the project that has the edit. A case is found at k when one of the first k tests calls the
-function; by chance it would be with k tests drawn at random. Writes benchmarks/results/rank.json.
+each: a comparison turned around, or another whole number or truth value, in the middle of the body. ``git diff`` of the
+edit is the query, in a copy of the project that has the edit. A case is found at k when one of the first k tests calls
+the function; by chance it would be with k tests drawn at random. Writes benchmarks/results/rank.json.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from hashlib import blake2b
 from pathlib import Path
@@ -23,56 +23,71 @@ def with_suggestions(
 
     *only* names the ids of the groups that anybody will see; None for all.
     """
-    wanted = [group for group in report.groups if group.kind == "parametrize" and (only is None or group.id in only)]
+    by_path: dict[str, list[Group]] = {}
+    for group in report.groups:
+        if group.kind == "parametrize":
+            by_path.setdefault(group.tests[0].path, []).append(group)
+    # A name that one suggestion takes is not free for the next: all groups of a file are written, whoever sees which.
+    wanted = {
+        path: groups for path, groups in by_path.items() if only is None or any(group.id in only for group in groups)
+    }
     if not wanted:
         return report
+    done: dict[str, Group] = {}
     with Cache(cache_dir) as cache:
-        digests: dict[str, str] = {}
-        keys = {}
-        if cache.is_on:
-            keys = {
-                group.id: key_of("fold", code_key(), str(base), _surroundings(group, base, digests), group.tests)
-                for group in wanted
-            }
-        known = {key: json.loads(data) for key, data in cache.read(keys.values()).items()}
-        left = [group for group in wanted if keys.get(group.id) not in known]
-        written: dict[str, Group] = {}
+        keys = _keys(wanted, base) if cache.is_on else {}
+        known = cache.read(keys.values())
+        left: list[str] = []
+        for path, groups in wanted.items():
+            data = known.get(keys.get(path, b""))
+            if data is None:
+                left.append(path)
+                continue
+            for group, (suggestion, reasons) in zip(groups, json.loads(data), strict=True):
+                done[group.id] = replace(group, suggestion=suggestion, reasons=(*group.reasons, *reasons))
         if left:
-            from pytest_qeattention.similarity.fold import service
-
-            done = service.with_suggestions(replace(report, groups=tuple(left)), base).report
-            written = {group.id: group for group in done.groups}
+            done.update(_written(report, [group for path in left for group in wanted[path]], base))
             cache.write(
                 {
-                    keys[group.id]: json.dumps(
-                        [written[group.id].suggestion, written[group.id].reasons[len(group.reasons) :]]
+                    keys[path]: json.dumps(
+                        [[done[g.id].suggestion, done[g.id].reasons[len(g.reasons) :]] for g in wanted[path]]
                     ).encode("ascii")
-                    for group in left
-                    if group.id in keys
+                    for path in left
+                    if path in keys
                 }
             )
-    groups = []
-    for group in report.groups:
-        row = known.get(keys.get(group.id, b""))
-        if row is not None:
-            group = replace(group, suggestion=row[0], reasons=(*group.reasons, *row[1]))
-        groups.append(written.get(group.id, group))
-    return replace(report, groups=tuple(groups))
+    return replace(report, groups=tuple(done.get(group.id, group) for group in report.groups))
 
 
-def _surroundings(group: Group, base: Path, digests: dict[str, str]) -> list[tuple[str, str]]:
-    """Name the content of the files of *group*, and of the conftest files that may give fixtures to its tests."""
-    found = []
-    for path in sorted({unit.path for unit in group.tests}):
-        file = os.path.abspath(base / path)
-        directory = os.path.dirname(file)
-        found.append((path, _digest(file, digests)))
-        while True:
-            found.append((directory, _digest(os.path.join(directory, "conftest.py"), digests)))
-            if os.path.dirname(directory) == directory:
-                break
-            directory = os.path.dirname(directory)
-    return found
+def _keys(wanted: Mapping[str, Sequence[Group]], base: Path) -> dict[str, bytes]:
+    """Name for each path what its suggestions depend on."""
+    digests: dict[str, str] = {}
+    return {
+        path: key_of(
+            "fold", code_key(), str(base), _surroundings(path, base, digests), [group.tests for group in groups]
+        )
+        for path, groups in wanted.items()
+    }
+
+
+def _written(report: SimilarReport, groups: Sequence[Group], base: Path) -> dict[str, Group]:
+    from pytest_qeattention.similarity.fold import service
+
+    return {
+        group.id: group for group in service.with_suggestions(replace(report, groups=tuple(groups)), base).report.groups
+    }
+
+
+def _surroundings(path: str, base: Path, digests: dict[str, str]) -> list[tuple[str, str]]:
+    """Name the content of a file, and of the conftest files that may give fixtures to its tests."""
+    file = os.path.abspath(base / path)
+    directory = os.path.dirname(file)
+    found = [(path, _digest(file, digests))]
+    while True:
+        found.append((directory, _digest(os.path.join(directory, "conftest.py"), digests)))
+        if os.path.dirname(directory) == directory:
+            return found
+        directory = os.path.dirname(directory)
 
 
 def _digest(path: str, digests: dict[str, str]) -> str:

@@ -13,9 +13,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
-_CHANGED_LINE = re.compile(r"^[+-](?![+-]{2} )(.*)$", re.MULTILINE)
-_CHANGED_FILE = re.compile(r"^\+{3} (?:b/)?([^\t\n]+)", re.MULTILINE)
-_HUNK = re.compile(r"^@@ -\d+(?:,\d+)? \+(\d+)(?:,\d+)? @@(?: (.+))?$")
+# Outside hunks; in one, their lengths say what is a line of a file.
+_CHANGED_LINE = re.compile(r"[+-](?![+-]{2} )")
+_CHANGED_FILE = re.compile(r"\+{3} (?:\"((?:[^\"\\]|\\.)+)\"|([^\t]+))")
+_HUNK = re.compile(r"@@ -\d{1,9}(?:,(\d{1,9}))? \+(\d{1,9})(?:,(\d{1,9}))? @@(?: (.+))?$")
+_ESCAPE = re.compile(rb"\\([0-3][0-7]{2}|.)")
+_ESCAPED = dict(zip(b"abtnvfr", b"\a\b\t\n\v\f\r", strict=True))
 # A larger file is not what people write.
 _MAX_FILE_BYTES = 5_000_000
 
@@ -27,29 +30,55 @@ class Changes:
     text: str
     """The changed lines, and what the diff says of their place: names of files, the line that a hunk is in."""
     lines: dict[str, tuple[int, ...]]
-    """Of each file as it is after the change, the lines that are new or where something is gone."""
+    """Of each file as it is after the change, the lines that are new, and those before and after what is gone."""
 
 
 def read_diff(diff: str) -> Changes:
     """Read *diff*; what is no diff is text alone, as it is."""
-    changed = _CHANGED_LINE.findall(diff)
-    if not changed:
-        return Changes(diff, {})
-    places = [place.removesuffix(".py") for place in _CHANGED_FILE.findall(diff)]
+    changed: list[str] = []
+    files: list[str] = []
+    sections: list[str] = []
     lines: defaultdict[str, list[int]] = defaultdict(list)
     path, number = "", 0
-    for line in diff.splitlines():
+    # Lines that the hunk still has of the file as it was, and as it is.
+    old = new = 0
+    # Form feeds and other ends of lines that splitlines() knows stand in lines of code.
+    for line in (line.removesuffix("\r") for line in diff.split("\n")):
+        sign = line[:1]
+        if (old > 0 or new > 0) and sign in ("+", "-", " ", "\\", ""):
+            if sign in ("+", "-"):
+                changed.append(line[1:])
+                # What is gone was between two lines, and may have been the end of what the first is in.
+                lines[path].extend(at for at in ((number,) if sign == "+" else (number - 1, number)) if at > 0)
+            number += sign in ("+", " ", "")
+            new -= sign in ("+", " ", "")
+            old -= sign in ("-", " ", "")
+            continue
+        old = new = 0
         file, hunk = _CHANGED_FILE.match(line), _HUNK.match(line)
         if file is not None:
-            path, number = file[1], 0
+            path = (file[2] or _unquoted(file[1])).removeprefix("b/")
+            files.append(path.removesuffix(".py"))
         elif hunk is not None:
-            number = int(hunk[1])
-            places.extend([hunk[2]] if hunk[2] else [])
-        elif number and path:
-            if line[:1] in ("+", "-"):
-                lines[path].append(number)
-            number += line[:1] in ("+", " ", "")
-    return Changes("\n".join([*changed, *places]), {path: tuple(at) for path, at in lines.items()})
+            old, new = (1 if count is None else int(count) for count in (hunk[1], hunk[3]))
+            # A hunk that leaves no line names the line before.
+            number = int(hunk[2]) + (new == 0)
+            sections.extend([hunk[4]] if hunk[4] else [])
+        elif _CHANGED_LINE.match(line):
+            changed.append(line[1:])
+    if not changed:
+        return Changes(diff, {})
+    return Changes("\n".join([*changed, *files, *sections]), {path: tuple(at) for path, at in lines.items() if path})
+
+
+def _unquoted(name: str) -> str:
+    """Return a name that git writes in quotes: bytes that are no printable ASCII are escaped as in C."""
+
+    def byte(match: re.Match[bytes]) -> bytes:
+        escaped = match[1]
+        return bytes([int(escaped, 8) if len(escaped) == 3 else _ESCAPED.get(escaped[0], escaped[0])])
+
+    return _ESCAPE.sub(byte, name.encode("utf-8", "surrogatepass")).decode("utf-8", "surrogateescape")
 
 
 def changed_functions(changes: Changes, cwd: Path) -> tuple[str, ...]:

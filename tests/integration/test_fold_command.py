@@ -312,6 +312,94 @@ def test_a_test_that_runs_too_long_ends_its_run_and_not_the_command(
     assert groups["tests/test_prices.py"]["fold"]["state"] == "not run"
 
 
+LINKED = """
+def test_upper_a():
+    word = "a".upper()
+    assert word.isupper()
+    assert word == "A"
+
+
+def test_upper_b():
+    word = "b".upper()
+    assert word.isupper()
+    assert word == "B"
+
+
+def test_upper_c():
+    word = "c".upper()
+    assert word.isupper()
+    assert word == "C"
+"""
+
+
+@pytest.mark.parametrize("is_relative", [False, True], ids=["absolute", "relative"])
+def test_no_file_outside_the_project_is_written_through_a_link(
+    project: Path, similar: Callable[..., dict[str, Any]], is_relative: bool
+) -> None:
+    outside = project.parent / "out"
+    (outside / "data").mkdir(parents=True)
+    (outside / "test_upper.py").write_text(LINKED)
+    target = Path("../../out") if is_relative else outside
+    (project / "tests" / "test_upper.py").symlink_to(target / "test_upper.py")
+    (project / "tests" / "more").symlink_to(target / "data", target_is_directory=True)
+    # What a test writes beside itself would come through the link to the directory.
+    writes = "from pathlib import Path\n\nPath(__file__).with_name('more').joinpath('new.txt').write_text('')\n"
+    (project / "tests" / "test_writes.py").write_text(f"{writes}\n{LINKED.replace('upper', 'lower')}")
+    before = files_of(outside)
+
+    groups = similar("--verify")
+
+    assert files_of(outside) == before
+    assert groups["tests/test_upper.py"]["fold"]["state"] == "verified"
+    assert groups["tests/test_writes.py"]["fold"]["state"] == "not run"
+    assert "FileNotFoundError" in groups["tests/test_writes.py"]["fold"]["reason"]
+
+
+def test_tests_that_the_copy_leaves_out_are_not_run_and_others_are(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (project / "node_modules").mkdir()
+    (project / "node_modules" / "test_upper.py").write_text(LINKED)
+    report = project.parent / "report.json"
+    monkeypatch.chdir(project)
+    paths = ["tests/test_prices.py", "node_modules/test_upper.py"]
+
+    assert main(["similar", *paths, "--json", str(report), "--verify"]) == 0
+
+    groups = {
+        group["tests"][0]["path"]: group["fold"]
+        for group in json.loads(report.read_text(encoding="utf-8"))["similar"]["groups"]
+    }
+    assert groups["node_modules/test_upper.py"]["state"] == "not run"
+    assert groups["node_modules/test_upper.py"]["reason"] == (
+        "node_modules/test_upper.py is not in the copy of the project that tests run in"
+    )
+    assert groups["tests/test_prices.py"]["state"] == "verified"
+
+
+def test_a_verification_that_breaks_leaves_the_report_and_the_gate(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(*arguments: object, **named: object) -> None:
+        raise MemoryError("no room")
+
+    monkeypatch.setattr("pytest_qeattention.similarity.fold.verification.verify", broken)
+    monkeypatch.chdir(project)
+    report, patch = project.parent / "report.json", project.parent / "folds.patch"
+    arguments = ["--json", str(report), "--write-patch", str(patch), "--fail-on", "parametrize"]
+
+    assert main(["similar", "tests", *arguments]) == 1
+
+    document = json.loads(report.read_text(encoding="utf-8"))["similar"]
+    reason = "running the suggestions failed with MemoryError: no room"
+    assert {(group["fold"]["state"], group["fold"]["reason"]) for group in document["groups"]} == {("not run", reason)}
+    assert [problem["message"] for problem in document["problems"]] == [
+        f"{reason}; none is verified; please tell the authors"
+    ]
+    assert patch.read_bytes() == b""
+    assert "failed by --fail-on" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -332,3 +332,40 @@ def test_a_warm_run_of_the_command_imports_no_numpy(small_suite: SmallSuite) -> 
             [sys.executable, "-c", code], cwd=small_suite.path, capture_output=True, text=True, check=True
         )
         assert done.stdout.splitlines()[-1] == expected
+
+
+LEFT_OVER = """
+import sys
+import types
+
+sys.modules["pytest_qeattention.similarity._describe"] = types.SimpleNamespace(INTERFACE=0)
+"""
+"""Stands for a compiled reader of another version."""
+
+
+def test_a_warm_run_of_the_flag_names_a_reader_that_is_left_over(
+    pytester: pytest.Pytester, small_suite: SmallSuite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("QE_BACKEND", raising=False)
+    small_suite.write("conftest.py", f"{LEFT_OVER}\ndef pytest_unconfigure():\n    print('numpy' in sys.modules)\n")
+    for computes in ("True", "False"):
+        result = pytester.runpytest_subprocess("--qe-similar", "-q")
+        assert result.outlines[-1] == computes
+        result.stdout.fnmatch_lines(["qe-similar: the compiled reader of tests has interface 0, *; reinstall"])
+
+
+def test_a_warm_run_of_the_command_names_a_reader_that_is_left_over(
+    small_suite: SmallSuite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("QE_BACKEND", raising=False)
+    code = (
+        f"{LEFT_OVER}\nfrom pytest_qeattention.cli import main\n"
+        "main(['similar', '.', '-q', '--qe-store', 'store'])\nprint('numpy' in sys.modules)\n"
+    )
+    for computes in ("True", "False"):
+        done = subprocess.run(
+            [sys.executable, "-c", code], cwd=small_suite.path, capture_output=True, text=True, check=True
+        )
+        assert done.stdout.splitlines()[-1] == computes
+        (notice,) = [line for line in done.stderr.splitlines() if "reader" in line]
+        assert notice.startswith("qeattention: the compiled reader of tests has interface 0, ")

@@ -64,6 +64,36 @@ def test_two_things_are_not_written_to_one_file(
     assert kept.read_bytes() == before
 
 
+@pytest.mark.parametrize("flag", ["json", "sarif", "markdown", "write-patch"])
+@pytest.mark.parametrize(
+    ("store", "kept"),
+    [
+        pytest.param((), ".qeattention/similar-baseline.jsonl", id="rootdir"),
+        pytest.param(("--qe-store", "kept"), "kept/similar-baseline.jsonl", id="store"),
+    ],
+)
+def test_the_default_baseline_is_not_written_over_either(
+    small_suite: SmallSuite, capsys: pytest.CaptureFixture[str], flag: str, store: tuple[str, ...], kept: str
+) -> None:
+    (small_suite.path / kept).parent.mkdir()
+
+    assert main(["similar", ".", "--baseline-update", f"--{flag}", kept, *store]) == 4
+
+    assert f"--{flag} and --baseline name the same file" in capsys.readouterr().err
+    assert not (small_suite.path / kept).exists()
+
+
+def test_a_baseline_in_the_home_directory_is_not_written_over(
+    small_suite: SmallSuite, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(small_suite.path))
+    monkeypatch.setenv("USERPROFILE", str(small_suite.path))
+
+    assert main(["similar", ".", "--baseline-update", "--baseline", "~/b.jsonl", "--json", "b.jsonl"]) == 4
+
+    assert "--json and --baseline name the same file" in capsys.readouterr().err
+
+
 def test_one_device_may_take_all(small_suite: SmallSuite) -> None:
     assert main(["similar", ".", "--json", "/dev/null", "--sarif", "/dev/null"]) == 0
 

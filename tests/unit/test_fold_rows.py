@@ -286,3 +286,58 @@ def test_as_many_blocks_in_every_test_are_cases_too() -> None:
     (found,) = divisions(bodies)
     assert [(case.member, case.start) for case in found.cases] == [(0, 0), (0, 1), (1, 0), (1, 1)]
     assert list(divisions([body[:1] for body in bodies])) == []
+
+
+def test_rows_that_are_computed_only_from_what_is_defined_above_them() -> None:
+    source = """
+        import pytest
+
+        SMALL = [1, 2]
+
+        @pytest.mark.parametrize("n", SMALL)
+        def test_price_small(n):
+            assert price(n) > 0
+
+        LARGE = [100, 200]
+
+        @pytest.mark.parametrize("n", LARGE)
+        def test_price_large(n):
+            assert price(n) > 0
+    """
+    assert refused(source) == "its rows use LARGE, which is defined only below the first of the tests"
+    in_class = """
+        import pytest
+
+        class TestPrice:
+            SMALL = [1, 2]
+
+            @pytest.mark.parametrize("n", SMALL)
+            def test_price_small(self, n):
+                assert price(n) > 0
+
+            LARGE = [100, 200]
+
+            @pytest.mark.parametrize("n", LARGE)
+            def test_price_large(self, n):
+                assert price(n) > 0
+    """
+    assert "its rows use LARGE" in refused(in_class)
+    moved = source.replace("LARGE = [100, 200]", "").replace("SMALL = [1, 2]", "SMALL = [1, 2]\n        LARGE = [3]")
+    assert "*SMALL,\n        *LARGE,\n" in folded(moved)
+
+
+def test_directives_of_tests_that_share_a_row_are_all_kept() -> None:
+    source = """
+        def test_a():
+            assert f(1)
+
+        def test_b():
+            assert f(2)  # noqa: B1
+
+        def test_c():
+            assert f(2)  # noqa: C1
+    """
+    result = suggestion(source)
+    assert isinstance(result, Fold)
+    assert [row.values for row in result.rows] == [("1",), ("2",)]
+    assert result.rows[1].trailing == ("# noqa: B1", "# noqa: C1")

@@ -26,6 +26,11 @@ def groups(tmp_path: Path) -> Groups:
     return find
 
 
+def differences(group: Group) -> list[str]:
+    """Return what the reasons of *group* name as differing."""
+    return [reason for reason in group.reasons if " differ: " in reason or " differs: " in reason]
+
+
 ASSERT_ONLY = """
     from shop import basket, customer, invoice
 
@@ -173,7 +178,7 @@ def test_boundary_values_are_to_be_parametrised(groups: Groups) -> None:
     assert len(group.tests) == 3
 
 
-def test_twins_that_expect_different_exceptions_are_no_duplicates(groups: Groups) -> None:
+def test_short_twins_that_expect_different_exceptions_are_no_group(groups: Groups) -> None:
     found = groups(
         """
         import pytest
@@ -189,4 +194,202 @@ def test_twins_that_expect_different_exceptions_are_no_duplicates(groups: Groups
         """
     )
 
-    assert [group.kind for group in found if group.kind == "duplicate"] == []
+    assert found == ()
+
+
+def test_twins_that_expect_different_exceptions_are_to_be_parametrised_by_them(groups: Groups) -> None:
+    (group,) = groups(
+        """
+        import pytest
+
+        def test_an_unknown_row_is_refused(ledger):
+            ledger.open("2026")
+            with pytest.raises(LookupError):
+                ledger.remove("apple")
+            assert ledger.rows == []
+
+        def test_a_row_of_a_closed_ledger_is_refused(ledger):
+            ledger.open("2026")
+            with pytest.raises(PermissionError):
+                ledger.remove("apple")
+            assert ledger.rows == []
+        """
+    )
+
+    assert (group.kind, len(group.tests)) == ("parametrize", 2)
+    assert differences(group) == ["1 name differs: LookupError / PermissionError"]
+
+
+STATUS_OF_ENDPOINTS = """
+    from shop.db import Basket, User
+
+    def test_users_needs_login(client):
+        response = client.get("/users")
+        assert response.status_code == 401
+
+    def test_orders_needs_login(client):
+        response = client.get("/orders")
+        assert response.status_code == 401
+
+    def test_home_is_open(client):
+        response = client.get("/")
+        assert response.status_code == 200
+
+    def test_health_is_open(client):
+        response = client.get("/health")
+        assert response.status_code == 200
+    """
+ENDPOINT_TESTS = [
+    "test_users_needs_login",
+    "test_orders_needs_login",
+    "test_home_is_open",
+    "test_health_is_open",
+]
+
+
+def test_endpoints_and_their_status_are_to_be_parametrised(groups: Groups) -> None:
+    (group,) = groups(STATUS_OF_ENDPOINTS)
+
+    assert group.kind == "parametrize"
+    assert [test.qualname for test in group.tests] == ENDPOINT_TESTS
+    assert differences(group) == ["2 literals differ: '/users' / '/orders' / '/' / … (4 values); 401 / 200"]
+
+
+OTHER_WAYS_TO_A_STATUS = {
+    "other-method": """
+    def test_stock_needs_login(client):
+        response = client.delete("/stock")
+        assert response.status_code == 401
+    """,
+    "payload": """
+    def test_stock_needs_login(client):
+        response = client.post("/stock", json={"apples": 4})
+        assert response.status_code == 401
+    """,
+    "parameters": """
+    def test_stock_needs_login(client):
+        response = client.get("/stock", params={"apples": 4})
+        assert response.status_code == 401
+    """,
+    "login": """
+    def test_stock_needs_login(client, ada):
+        client.force_login(ada)
+        response = client.get("/stock")
+        assert response.status_code == 401
+    """,
+    "setup": """
+    def test_stock_needs_login(client, db):
+        ada = User(name="ada")
+        db.add(ada)
+        ada.lock()
+        response = client.get("/stock")
+        assert response.status_code == 401
+    """,
+    "computed-address": """
+    def test_stock_needs_login(client, clock):
+        basket = Basket(client.session)
+        clock.advance(days=2)
+        response = client.get(basket.url)
+        assert response.status_code == 401
+    """,
+    "second-assertion": """
+    def test_stock_needs_login(client):
+        response = client.get("/stock")
+        assert response.status_code == 401
+        assert response.json() == {"error": "login"}
+    """,
+}
+FIRST_ENDPOINT = STATUS_OF_ENDPOINTS.split("    def test_orders", maxsplit=1)[0]
+
+
+@pytest.mark.parametrize("other", OTHER_WAYS_TO_A_STATUS.values(), ids=OTHER_WAYS_TO_A_STATUS)
+def test_the_same_status_reached_in_another_way_is_no_group(groups: Groups, other: str) -> None:
+    assert groups(FIRST_ENDPOINT + other) == ()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "setup",
+        *(
+            pytest.param(
+                name,
+                marks=pytest.mark.xfail(
+                    raises=AssertionError,
+                    strict=True,
+                    reason="a test that differs by a call or an argument joins the group of tests beside it that are "
+                    "alike but for literals",
+                ),
+            )
+            for name in OTHER_WAYS_TO_A_STATUS
+            if name != "setup"
+        ),
+    ],
+)
+def test_beside_a_group_the_same_status_reached_in_another_way_stays_out(groups: Groups, name: str) -> None:
+    (group,) = groups(STATUS_OF_ENDPOINTS + OTHER_WAYS_TO_A_STATUS[name])
+
+    assert group.kind == "parametrize"
+    assert [test.qualname for test in group.tests] == ENDPOINT_TESTS
+
+
+@pytest.mark.parametrize("name", OTHER_WAYS_TO_A_STATUS)
+def test_a_status_alone_makes_no_duplicate(groups: Groups, name: str) -> None:
+    kinds = {group.kind for group in groups(STATUS_OF_ENDPOINTS + OTHER_WAYS_TO_A_STATUS[name])}
+
+    assert kinds <= {"parametrize", "similar"}
+    assert kinds
+
+
+ENVIRONMENT = """
+    from deploy import paths
+
+    def test_cache_follows_xdg(monkeypatch):
+        monkeypatch.setenv("XDG_CACHE_HOME", "/c")
+        monkeypatch.delenv("HOME", raising=False)
+        assert paths.{0}("cache") == "/c/deploy"
+
+    def test_config_follows_xdg(monkeypatch):
+        monkeypatch.setenv("XDG_CONFIG_HOME", "/k")
+        monkeypatch.delenv("HOME", raising=False)
+        assert paths.{1}("config") == "/k/deploy"
+    """
+
+
+@pytest.mark.parametrize(
+    ("functions", "names"),
+    [
+        pytest.param(("directory", "directory"), [], id="literals"),
+        pytest.param(("cached", "configured"), ["1 name differs: .cached / .configured"], id="literals-and-function"),
+    ],
+)
+def test_environments_that_differ_in_values_are_to_be_parametrised(
+    groups: Groups, functions: tuple[str, str], names: list[str]
+) -> None:
+    (group,) = groups(ENVIRONMENT.format(*functions))
+
+    assert (group.kind, len(group.tests)) == ("parametrize", 2)
+    assert differences(group) == [
+        "4 literals differ: 'XDG_CACHE_HOME' / 'XDG_CONFIG_HOME'; '/c' / '/k'; 'cache' / 'config'; and 1 more",
+        *names,
+    ]
+
+
+def test_the_same_patches_around_another_call_are_no_group(groups: Groups) -> None:
+    found = groups(
+        """
+        from deploy import paths, proxies
+
+        def test_cache_follows_xdg(monkeypatch):
+            monkeypatch.setenv("XDG_CACHE_HOME", "/c")
+            monkeypatch.delenv("HOME", raising=False)
+            assert paths.directory("cache") == "/c/deploy"
+
+        def test_no_proxy_wins(monkeypatch):
+            monkeypatch.setenv("NO_PROXY", "*")
+            monkeypatch.delenv("HTTPS_PROXY", raising=False)
+            assert proxies.chosen() is None
+        """
+    )
+
+    assert found == ()

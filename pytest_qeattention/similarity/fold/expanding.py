@@ -89,7 +89,11 @@ def _table(member: Member, decorator: ast.expr, lifting: Lifting) -> list[Given]
     names = parametrized_names([decorator])
     rows = arguments.get("argvalues")
     if names and rows is not None and ids is None and not isinstance(rows, ast.List | ast.Tuple):
-        # It is evaluated where it is: above the tests.
+        # Those of every test are evaluated where the first test is.
+        try:
+            lifting.check_defined(rows)
+        except NotLiftable as error:
+            raise Differ(str(error)) from error
         unpacked = ast.Starred(rows, ast.Load())
         return [Given(dict.fromkeys(names, unpacked), None, (), member.span(rows)[1], rows)]
     if not names or not isinstance(rows, ast.List | ast.Tuple):

@@ -299,9 +299,12 @@ class _Folding:
             row_of_case.append(number)
             if number < len(rows):
                 row = rows[number]
-                more = [note for note in above if note not in row.notes]
-                covers = dict.fromkeys((*row.covers, member.unit.nodeid))
-                rows[number] = replace(row, covers=tuple(covers), notes=(*row.notes, *more))
+                rows[number] = replace(
+                    row,
+                    covers=tuple(dict.fromkeys((*row.covers, member.unit.nodeid))),
+                    notes=tuple(dict.fromkeys((*row.notes, *above))),
+                    trailing=tuple(dict.fromkeys((*row.trailing, *behind))),
+                )
                 continue
             # One expression gives what the rows hold that a test computes.
             given = parameters[len(case.given) - 1 :] if case.is_computed else parameters

@@ -155,6 +155,16 @@ class Lifting:
             elif isinstance(part, ast.Starred) and part is node:
                 raise NotLiftable("what differs is unpacked in the test")
 
+    def check_defined(self, node: ast.expr) -> None:
+        """Raise NotLiftable for an expression of the module that uses what is defined only below the rows."""
+        inner: set[str] = set()
+        for part in ast.walk(node):
+            if isinstance(part, ast.Lambda | ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp):
+                inner |= bound_names(part)
+        for name in sorted(loaded_names(node) - inner):
+            if self._module.binds_only_below(name, self._line):
+                raise NotLiftable(f"its rows use {name}, which is defined only below the first of the tests")
+
     def has_builtin(self, name: str) -> bool:
         """Tell whether *name* is the builtin in the test."""
         return name in BUILTINS and name not in self.local and name not in self._module.bound

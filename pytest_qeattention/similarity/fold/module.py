@@ -108,6 +108,12 @@ class Module:
         """Tell whether the module has bound *name* where *line* is reached."""
         return self.bound.get(name, line) < line
 
+    def binds_only_below(self, name: str, line: int) -> bool:
+        """Tell whether the module, or a class of it, binds *name* from *line* on, and the module not above that."""
+        if name in self.bound:
+            return self.bound[name] >= line
+        return any(name in _bound_by(text.strip()) for text in self._code[line - 1 :] if name in text)
+
     @cached_property
     def pytest_name(self) -> str | None:
         """The name by which the module has pytest; None when it does not import it."""

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import ast
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
+from dataclasses import dataclass
 
 from pytest_qeattention.similarity.fold.recorder import TimeLimitExceeded
 from pytest_qeattention.similarity.fold.running import Outcome
@@ -40,23 +41,49 @@ def said(outcomes: Sequence[Outcome]) -> str:
     return " and ".join(texts) or "does not run"
 
 
-def places_of(outcomes: Sequence[Outcome], lines: Sequence[str], name: str) -> set[str]:
-    """Name the statements of the function *name* that *outcomes* came through: by what they do and what they call."""
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Name a statement of a function: the number *number* of the *count* that it has of this kind."""
+
+    kind: str
+    number: int
+    count: int
+
+
+def places_of(outcomes: Sequence[Outcome], lines: Sequence[str], name: str) -> set[Place]:
+    """Name the statements of the function *name* that *outcomes* came through: the innermost at each line."""
     wanted = [outcome.line for outcome in outcomes if outcome.line is not None]
     if not wanted:
         return set()
-    found: set[str] = set()
+    found: set[Place] = set()
     for node in ast.walk(ast.parse("\n".join(lines))):
         if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) or node.name != name:
             continue
+        inside = [part for part in ast.walk(node) if isinstance(part, ast.stmt) and part is not node]
+        inside.sort(key=lambda part: (part.lineno, part.col_offset))
         for line in wanted:
-            inner: ast.stmt | None = None
-            for part in ast.walk(node):
-                if not isinstance(part, ast.stmt) or part is node:
-                    continue
-                is_inner = inner is None or part.lineno >= inner.lineno
-                if part.lineno <= line <= (part.end_lineno or 0) and is_inner:
-                    inner = part
-            if inner is not None:
-                found.add(type(inner).__name__)
+            around = [part for part in inside if part.lineno <= line <= (part.end_lineno or 0)]
+            if not around:
+                continue
+            alike = [part for part in inside if type(part) is type(around[-1]) and not _is_text(part)]
+            number = next((at for at, part in enumerate(alike) if part is around[-1]), -1)
+            found.add(Place(type(around[-1]).__name__, number, len(alike)))
     return found
+
+
+def share_place(own: Set[Place], mine: Set[Place]) -> bool:
+    """Tell whether a place of a test can be one of its fold.
+
+    A fold keeps the order of statements. Where it has as many of a kind as the test, they are told apart by their
+    number; where it drops, repeats or rolls up some, by their kind alone.
+    """
+    return any(
+        left.kind == right.kind and (left.count != right.count or left.number == right.number)
+        for left in own
+        for right in mine
+    )
+
+
+def _is_text(statement: ast.stmt) -> bool:
+    """Tell whether a statement is a docstring or the like, which a fold may leave out."""
+    return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)

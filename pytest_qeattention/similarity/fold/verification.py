@@ -8,6 +8,7 @@ PYTEST_DONT_REWRITE
 
 from __future__ import annotations
 
+import os
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -17,9 +18,23 @@ from pathlib import Path
 import pytest_qeattention
 from pytest_qeattention.similarity.fold.folding import Fold
 from pytest_qeattention.similarity.fold.mutating import Mutant, mutate
-from pytest_qeattention.similarity.fold.outcomes import agree, places_of, ran_too_long, said
-from pytest_qeattention.similarity.fold.patching import Change, PatchError, encode, fold_changes, read_written, rewrite
-from pytest_qeattention.similarity.fold.project import ProjectError, copied, environment
+from pytest_qeattention.similarity.fold.outcomes import Place, agree, places_of, ran_too_long, said, share_place
+from pytest_qeattention.similarity.fold.patching import (
+    Change,
+    PatchError,
+    Written,
+    encode,
+    fold_changes,
+    read_written,
+    rewrite,
+)
+from pytest_qeattention.similarity.fold.project import (
+    ProjectError,
+    copied,
+    environment,
+    read_inside,
+    write_inside,
+)
 from pytest_qeattention.similarity.fold.running import Limits, Outcome, Run, run_tests
 from pytest_qeattention.similarity.model import Verdict
 from pytest_qeattention.similarity.workload import Progress
@@ -81,7 +96,7 @@ def verify(
     verdicts: dict[str, Verdict] = {}
     subjects: list[_Subject] = []
     for key, fold in folds.items():
-        file = Path(base, fold.path).absolute()
+        file = Path(os.path.abspath(Path(base, fold.path)))
         try:
             path = file.relative_to(root).as_posix()
             lines = read_written(file.read_bytes()).lines
@@ -99,8 +114,9 @@ def verify(
     try:
         with copied(root) as copy:
             verdicts.update(_Verification(copy, root, subjects, seconds, progress).judge())
-    except ProjectError as error:
-        verdicts.update({subject.key: Verdict("not run", str(error)) for subject in subjects})
+    except (ProjectError, OSError) as error:
+        for subject in subjects:
+            verdicts.setdefault(subject.key, Verdict("not run", str(error)))
     return verdicts
 
 
@@ -118,13 +134,20 @@ class _Verification:
         self, copy: Path, root: Path, subjects: list[_Subject], seconds: float, progress: Progress | None
     ) -> None:
         self._copy = copy
-        self._subjects = subjects
+        self._subjects: list[_Subject] = []
         self._seconds = seconds
         self._progress = progress
         self._environ = environment(root, copy, Path(pytest_qeattention.__file__).parents[1])
-        self._originals = {subject.path: read_written((copy / subject.path).read_bytes()) for subject in subjects}
+        self._originals: dict[str, Written] = {}
         self._texts: dict[str, list[str]] = {}
         self._verdicts: dict[str, Verdict] = {}
+        for subject in subjects:
+            try:
+                self._originals[subject.path] = read_written(read_inside(copy, subject.path))
+            except (OSError, PatchError) as error:
+                self._verdicts[subject.key] = Verdict("not run", str(error))
+            else:
+                self._subjects.append(subject)
         self._steps = 0
 
     def judge(self) -> dict[str, Verdict]:
@@ -284,7 +307,7 @@ class _Verification:
             mutants=True,
         )
         texts_after = dict(self._texts)
-        for subject in subjects:
+        for subject in self._open():
             self._verdicts[subject.key] = self._judge_mutants(
                 subject, before, after, folded[subject.key], texts_before, texts_after
             )
@@ -329,14 +352,14 @@ class _Verification:
             noticed += 1
             theirs = places_of(failed, texts_before[subject.path], self._copy_name(subject, row))
             names = [fold.name, *(_single(fold, number) for number in range(len(fold.rows)))]
-            ours = set()
+            ours: set[Place] = set()
             for name in names:
                 ours |= places_of(
                     [outcome for outcome in mutated[row] if outcome.state in ("failed", "error")],
                     texts_after[subject.path],
                     name,
                 )
-            if theirs and ours and not theirs & ours:
+            if theirs and ours and not share_place(theirs, ours):
                 return Verdict(
                     "failed",
                     f"with a changed value, {subject.name_of(test)} and its case fail in different statements",
@@ -374,17 +397,20 @@ class _Verification:
             concerned = by_path.get(path, [])
             listed = [change for subject in concerned for change in changes.get(subject.key, [])]
             imports = [line for subject in concerned for line in subject.fold.imports if changes.get(subject.key)]
-            if listed:
-                try:
-                    lines = rewrite(lines, listed, imports)
-                except PatchError as error:
-                    (self._copy / path).write_bytes(original.data)
-                    self._texts[path] = original.lines
-                    for subject in concerned:
-                        self._verdicts.setdefault(subject.key, Verdict("not run", str(error)))
-                    continue
+            self._texts[path] = original.lines
+            try:
+                if listed:
+                    try:
+                        lines = rewrite(lines, listed, imports)
+                    except PatchError:
+                        write_inside(self._copy, path, original.data)
+                        raise
+                write_inside(self._copy, path, encode(original, lines))
+            except (OSError, PatchError) as error:
+                for subject in concerned:
+                    self._verdicts.setdefault(subject.key, Verdict("not run", str(error)))
+                continue
             self._texts[path] = lines
-            (self._copy / path).write_bytes(encode(original, lines))
         ids = [nodeid for subject in subjects for nodeid in wanted[subject.key]]
         limits = (
             Limits(self._seconds, MUTANT_SECONDS, _MUTANT_BYTES) if mutants else Limits(self._seconds, TEST_SECONDS)
