@@ -9,7 +9,6 @@ PYTEST_DONT_REWRITE
 from __future__ import annotations
 
 import os
-import sys
 import traceback
 from collections.abc import Sequence
 from dataclasses import replace
@@ -293,19 +292,8 @@ class SimilarSession:
         return self._config.rootpath / cache / "d" / "qeattention"
 
     def _note_backend(self, suite: Suite) -> None:
-        if "pytest_qeattention.attention" in sys.modules:
-            from pytest_qeattention.attention import core_problem
-
-            problem = core_problem()
-        else:
-            # Nothing was computed: what the run said that computed the report.
-            problem = suite.kept_notice
-        from pytest_qeattention.similarity.describe import implementation
-
-        # Asked whether or not this process has read a test: a kept report, or others that read, hide nothing.
-        problems = [each for each in (problem, implementation().problem) if each is not None]
         if not self._failed:
-            self._notices.extend(f"qe-similar: {each}" for each in problems)
+            self._notices.extend(f"qe-similar: {each}" for each in suite.notices())
 
     def _builtin_report(self) -> SimilarReport | None:
         return next((section.report for section in self._sections if section.is_builtin), None)

@@ -140,7 +140,8 @@ def run(options: argparse.Namespace) -> int:
         more = "-v shows all, --json PATH writes all"
         sections = [Section(report)]
         write_lines(similar_lines(sections, verbosity=verbosity, more=more))
-    _tell_problems(suite)
+    for notice in suite.notices():
+        write_error(f"qeattention: {notice}")
     code = _write_similar(options, report, fail_on)
     return code if patch is None else max(code, write_output(options.write_patch, patch))
 
@@ -307,18 +308,3 @@ def _answer(suite: Suite, query: str | None, ranked: int, request: Request, poli
         if isinstance(error, BackendError):
             raise CommandUsage(str(error)) from error
         raise
-
-
-def _tell_problems(suite: Suite) -> None:
-    """Say where the report took longer than need be, as the run that computed it does."""
-    from pytest_qeattention.similarity.describe import implementation
-
-    if "pytest_qeattention.attention.functional" in sys.modules:
-        from pytest_qeattention.attention import core_problem
-
-        problem = core_problem()
-    else:
-        problem = suite.kept_notice
-    for each in (problem, implementation().problem):
-        if each is not None:
-            write_error(f"qeattention: {each}")

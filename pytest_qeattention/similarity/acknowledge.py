@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_qeattention.similarity.model import Acknowledgement, Problem, Unit
+from pytest_qeattention.similarity.scan import first_line
 
 # Searched for in whole files before anything is decoded or split: most files have none.
 _MARK = b"qe:"
@@ -136,10 +137,10 @@ def _strays(lines: Sequence[str], ownerless: Sequence[int]) -> Iterator[tuple[No
 
 
 def _span(node: ast.FunctionDef | ast.AsyncFunctionDef) -> Unit:
-    first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
     # Of the source only the indentation is asked for.
     source = " " * node.col_offset + "def"
-    return Unit(node.name, "", node.lineno, node.name, node.name, first, node.end_lineno or node.lineno, source)
+    first, last = first_line(node), node.end_lineno or node.lineno
+    return Unit(node.name, "", node.lineno, node.name, node.name, first, last, source)
 
 
 class _Places:

@@ -13,6 +13,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
+from pytest_qeattention.similarity.scan import first_line
+
 # Outside hunks; in one, their lengths say what is a line of a file.
 _CHANGED_LINE = re.compile(r"[+-](?![+-]{2} )")
 _CHANGED_FILE = re.compile(r"\+{3} (?:\"((?:[^\"\\]|\\.)+)\"|([^\t]+))")
@@ -127,8 +129,7 @@ def _names(file: Path, lines: Iterable[int]) -> list[str]:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             name = f"{outer}.{node.name}".lstrip(".")
             if not isinstance(node, ast.ClassDef):
-                first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
-                spans.append((first, node.end_lineno or node.lineno, name))
+                spans.append((first_line(node), node.end_lineno or node.lineno, name))
         stack.extend((child, name) for child in ast.iter_child_nodes(node))
     # Of functions in functions the innermost is the one that begins last.
     holders = (max((span for span in spans if span[0] <= line <= span[1]), default=None) for line in lines)

@@ -263,7 +263,7 @@ class _Scanner(Generic[T]):
                 owner = prefix + node.name
                 prefix = owner + "::"
             elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-                if node.lineno in wanted or _first_line(node) in wanted:
+                if node.lineno in wanted or first_line(node) in wanted:
                     self.add(node, owner, prefix + node.name, None)
                 owner, prefix = None, f"{prefix}{node.name}::<locals>::"
             elif isinstance(node, ast.expr):
@@ -271,7 +271,7 @@ class _Scanner(Generic[T]):
             stack.extend((child, prefix, owner) for child in reversed([*ast.iter_child_nodes(node)]))
 
     def add(self, node: Function, owner: str | None, qualname: str, flag: bool | None) -> None:
-        first_line = _first_line(node)
+        start = first_line(node)
         end_line = node.end_lineno or node.lineno
         unit = Unit(
             nodeid=f"{self.path}::{qualname}",
@@ -279,9 +279,9 @@ class _Scanner(Generic[T]):
             line=node.lineno,
             name=node.name,
             qualname=qualname,
-            first_line=first_line,
+            first_line=start,
             end_line=end_line,
-            source="\n".join(self.lines[first_line - 1 : end_line]),
+            source="\n".join(self.lines[start - 1 : end_line]),
             docstring=_docstring(node),
             fixtures=_fixtures(node, owner is not None),
             decorators=tuple(self.segment(decorator) for decorator in node.decorator_list),
@@ -335,7 +335,8 @@ def _writes_init(node: ast.ClassDef, decorators: Sequence[str]) -> bool:
     return False
 
 
-def _first_line(node: Function) -> int:
+def first_line(node: Function) -> int:
+    """Return where *node* begins: at its first decorator, or else at ``def``."""
     return node.decorator_list[0].lineno if node.decorator_list else node.lineno
 
 

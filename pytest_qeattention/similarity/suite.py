@@ -5,11 +5,12 @@ PYTEST_DONT_REWRITE
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from pytest_qeattention.similarity.describe import Description
+from pytest_qeattention.similarity.describe import Description, implementation
 from pytest_qeattention.similarity.model import Problem, Unit
 
 
@@ -79,6 +80,19 @@ class Suite:
         suite = cls()
         suite._read, suite._known_key, suite._has_remarks = read, known_key, has_remarks
         return suite
+
+    def notices(self) -> list[str]:
+        """Say what of the installation makes the report take longer than need be, kept or computed alike."""
+        if "pytest_qeattention.attention" in sys.modules:
+            from pytest_qeattention.attention import core_problem
+
+            problem = core_problem()
+        else:
+            # Nothing was computed: what the run said that computed the report.
+            problem = self.kept_notice
+        # The reader is asked whether or not this process has read a test: a kept report, or others that read, hide
+        # nothing.
+        return [each for each in (problem, implementation().problem) if each is not None]
 
     @cached_property
     def _content(self) -> Content:
