@@ -48,6 +48,19 @@ def test_suite_scale(tmp_path: Path) -> None:
     assert all(row["peak_mb"] > 10 and row["groups"] >= row["copies"] * 5 for row in rows)
 
 
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory of a process tree is read from /proc")
+def test_collection_cost(tmp_path: Path) -> None:
+    result = run("benchmarks.collection_cost", "--tests", "90", "--runs", "1", "--results", str(tmp_path), cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    document = json.loads((tmp_path / "collection_cost.json").read_text())
+    assert (document["tests"], [len(each) for each in document["commands"].values()]) == (90, [1, 1])
+    assert document["groups"] > 5
+    (hooks,) = document["hooks"]
+    assert 0 < hooks["hooks_s"] < hooks["total_s"]
+    assert document["added"]["hooks"] == pytest.approx(hooks["hooks_s"] / (hooks["total_s"] - hooks["hooks_s"]))
+    assert "90 tests, " in (tmp_path / "collection_cost.md").read_text()
+
+
 def test_suite_search(tmp_path: Path) -> None:
     quickstart = str(ROOT / "examples" / "quickstart")
     arguments = (quickstart, "--search", "--sizes", "1", "2", "--results", str(tmp_path))
