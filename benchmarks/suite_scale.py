@@ -142,6 +142,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "cpu": info["cpu"]["name"],
         "variant": info["variant"] or info["backend"],
         "version": info["version"],
+        "hnswlib": info["hnswlib"]["version"],
         "dimension": SKETCH_DIMENSION,
         "crossover": crossover(SKETCH_DIMENSION),
     }

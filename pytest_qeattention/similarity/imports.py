@@ -116,7 +116,10 @@ class Modules(Generic[T]):
         self.rules = rules
         self.files: list[File[T]] = []
         self.at: dict[str, File[T]] = {}
-        self.other_roots: list[str] = []
+        self._below_roots: dict[tuple[str, ...], tuple[int, int, File[T]]] = {}
+        """The first of the files that have a dotted name under any root, with its root's rank."""
+        self._names: set[str] = set()
+        """Names of files, less their ``.py``, and of the directories above them."""
         self.missing: dict[Reference, None] = {}
         """What is imported from files that were not scanned, where it may make a difference."""
         self._telling: dict[str, bool] = {}
@@ -129,9 +132,28 @@ class Modules(Generic[T]):
             file = File(scan, len(self.files))
             self.files.append(file)
             self.at[file.location] = file
-        self.other_roots = sorted({file.root for file in self.files})
+        self._index()
         for memo in (self.missing, self._nearest, self._targets):
             memo.clear()
+
+    def _index(self) -> None:
+        ranks = {root: rank for rank, root in enumerate(sorted({file.root for file in self.files}))}
+        self._below_roots.clear()
+        self._names.clear()
+        for file in self.files:
+            stem = file.location.removesuffix(".py")
+            self._names.update(stem.split(os.sep))
+            is_package = os.path.basename(stem) == "__init__"
+            stem = os.path.dirname(stem) if is_package else stem
+            for root in _roots_above(os.path.dirname(stem)):
+                rank = ranks.get(root)
+                if rank is None:
+                    continue
+                parts = tuple(stem[len(root) :].strip(os.sep).split(os.sep))
+                known = self._below_roots.get(parts)
+                # Of one root the module comes before the package, as in a directory above the importing file.
+                if known is None or (rank, is_package) < known[:2]:
+                    self._below_roots[parts] = rank, is_package, file
 
     def imported(self, file: File[T]) -> Iterator[tuple[str, Key | FoundFunction[T] | None]]:
         """Yield the names that *file* binds to something of elsewhere, and what it is."""
@@ -237,16 +259,29 @@ class Modules(Generic[T]):
         """Return the scanned module with the longest name that *parts* start with, and the name's length."""
         key = directory, parts, absolute
         if key not in self._nearest:
-            self._nearest[key] = None
-            for root in (*_roots_above(directory), *self.other_roots) if absolute else (directory,):
-                for length in range(len(parts), 0 if absolute else -1, -1):
-                    base = os.path.join(root, *parts[:length])
-                    module = self.at.get(base + ".py") if length else None
-                    module = module or self.at.get(os.path.join(base, "__init__.py"))
-                    if module is not None:
-                        self._nearest[key] = module, length
-                        return module, length
+            self._nearest[key] = self._find_longest(directory, parts, absolute)
         return self._nearest[key]
+
+    def _find_longest(self, directory: str, parts: tuple[str, ...], absolute: bool) -> tuple[File[T], int] | None:
+        if absolute and not (parts and parts[0] in self._names):
+            return None
+        for root in _roots_above(directory) if absolute else (directory,):
+            for length in range(len(parts), 0 if absolute else -1, -1):
+                base = os.path.join(root, *parts[:length])
+                module = self.at.get(base + ".py") if length else None
+                module = module or self.at.get(os.path.join(base, "__init__.py"))
+                if module is not None:
+                    return module, length
+        if not absolute:
+            return None
+        found = [
+            (*self._below_roots[parts[:length]], length)
+            for length in range(len(parts), 0, -1)
+            if parts[:length] in self._below_roots
+        ]
+        # Of the first root that holds any of it, the longest name.
+        _, _, module, length = min(found, key=lambda each: each[0], default=(0, 0, None, 0))
+        return None if module is None else (module, length)
 
     def binds(self, module: File[T], name: str) -> bool:
         """Say whether *module* gives *name* a meaning that was scanned."""
@@ -263,11 +298,14 @@ class Modules(Generic[T]):
         if absolute and name.partition(".")[0] in sys.stdlib_module_names:
             return None
         parts = name.split(".") if name else []
-        for root in (*_roots_above(directory), *self.other_roots) if absolute else (directory,):
-            base = os.path.join(root, *parts)
-            for location in (base + ".py", os.path.join(base, "__init__.py")):
-                if location in self.at:
-                    return self.at[location]
+        if not absolute or parts[0] in self._names:
+            for root in _roots_above(directory) if absolute else (directory,):
+                base = os.path.join(root, *parts)
+                for location in (base + ".py", os.path.join(base, "__init__.py")):
+                    if location in self.at:
+                        return self.at[location]
+            if absolute and tuple(parts) in self._below_roots:
+                return self._below_roots[tuple(parts)][2]
         if demand:
             self.missing[Reference(directory, name or "__init__", absolute)] = None
         return None

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ast
+import textwrap
 
 import pytest
 from fold_texts import expect, folded, refused, suggestion
 
 from pytest_qeattention.similarity.fold.cases import divisions
 from pytest_qeattention.similarity.fold.folding import Fold
+from pytest_qeattention.similarity.fold.patching import fold_changes, rewrite
 
 
 def test_marks_that_differ_go_to_their_rows_and_equal_ones_stay() -> None:
@@ -288,7 +290,7 @@ def test_as_many_blocks_in_every_test_are_cases_too() -> None:
     assert list(divisions([body[:1] for body in bodies])) == []
 
 
-def test_rows_that_are_computed_only_from_what_is_defined_above_them() -> None:
+def test_a_fold_stands_below_what_its_rows_use() -> None:
     source = """
         import pytest
 
@@ -304,7 +306,15 @@ def test_rows_that_are_computed_only_from_what_is_defined_above_them() -> None:
         def test_price_large(n):
             assert price(n) > 0
     """
-    assert refused(source) == "its rows use LARGE, which is defined only below the first of the tests"
+    fold = suggestion(source)
+    assert isinstance(fold, Fold)
+    assert (fold.place, [row.values for row in fold.rows]) == (1, [("*SMALL",), ("*LARGE",)])
+    lines = textwrap.dedent(source).split("\n")
+    text = "\n".join(rewrite(lines[1:], fold_changes(fold), fold.imports))
+    assert text.index("LARGE = [100, 200]") < text.index("*LARGE") < text.index("def test_price(n)")
+    assert text.count("def test_") == 1
+    below = source.replace("LARGE = [100, 200]", "") + "\n        LARGE = [100, 200]\n"
+    assert refused(below) == "its rows use LARGE, which is defined only below the tests"
     in_class = """
         import pytest
 

@@ -59,7 +59,7 @@ class Fold:
     """Hold a parametrized test that stands for several tests."""
 
     source: str
-    """The test, indented as the first of those it replaces."""
+    """The test, indented as the first of those it replaces and to be put in the place of one of them."""
     name: str
     path: str
     replaces: tuple[Replaced, ...]
@@ -72,6 +72,8 @@ class Fold:
     """For each row and parameter, where its values stand in the source of the row's first test."""
     rows_of_test: tuple[tuple[int, ...], ...] = field(repr=False)
     """The rows of each test in `replaces`, in order."""
+    place: int = 0
+    """Which of `replaces` it takes the place of: the first one that stands below all names that its rows use."""
     splits: bool = False
     """Whether rows stand for blocks that a test repeats, so that a test is as many cases as it has blocks."""
 
@@ -81,18 +83,26 @@ def suggest(units: Sequence[Unit], module: Module) -> Fold | Refusal:
 
     What is returned has been proven: each row, put back into the test, gives the test that it stands for.
     """
-    try:
-        folding = _Folding(units, module)
+    place = 0
+    while True:
         try:
-            return folding.fold()
-        except SharedValue:
-            # Where cases would share a value, each combination gets a row, and a value, of its own.
-            folding.own_marks = own_parametrize(folding.members, all_of_them=True)
-            return folding.fold()
-    except Differ as error:
-        return Refusal(str(error))
-    except RecursionError:
-        return Refusal("the tests are nested too deeply")
+            folding = _Folding(units, module, place)
+        except Differ as error:
+            return Refusal(str(error))
+        try:
+            try:
+                return folding.fold()
+            except SharedValue:
+                # Where cases would share a value, each combination gets a row, and a value, of its own.
+                folding.own_marks = own_parametrize(folding.members, all_of_them=True)
+                return folding.fold()
+        except Differ as error:
+            lower = folding.lower_place()
+            if lower is None:
+                return Refusal(str(error))
+            place = lower
+        except RecursionError:
+            return Refusal("the tests are nested too deeply")
 
 
 class SharedValue(Differ):
@@ -100,7 +110,7 @@ class SharedValue(Differ):
 
 
 class _Folding:
-    def __init__(self, units: Sequence[Unit], module: Module) -> None:
+    def __init__(self, units: Sequence[Unit], module: Module, place: int) -> None:
         units = sorted(units, key=lambda unit: (unit.line, unit.qualname))
         self.module = module
         if len(units) < 2:
@@ -128,8 +138,19 @@ class _Folding:
         for member in self.members[1:]:
             rename_locals(self.template, member, local_names)
         self.local = [names_bound_by(member.nodes[1:]) for member in self.members]
-        self.liftings = [Lifting(local, module, self.template.unit.first_line) for local in self.local]
+        self.place = place
+        self.liftings = [Lifting(local, module, self.members[place].unit.first_line) for local in self.local]
         self.own_marks = own_parametrize(self.members)
+
+    def lower_place(self) -> int | None:
+        """Return the first member below what rows were seen to use further down; None where there is none."""
+        last = self.members[-1].unit.first_line
+        lines = [line for lifting in self.liftings for line in lifting.bound_below if line < last]
+        for number, member in enumerate(self.members):
+            is_beside = member.unit.qualname.rpartition("::")[0] == self.scope
+            if lines and number > self.place and is_beside and member.unit.first_line > max(lines):
+                return number
+        return None
 
     def fold(self) -> Fold:
         """Fold the tests; raises Differ."""
@@ -254,6 +275,7 @@ class _Folding:
                 tuple(row for case, row in zip(division.cases, row_of_case, strict=True) if case.member == number)
                 for number in range(len(self.members))
             ),
+            place=self.place,
             splits=bool(division.block),
         )
 

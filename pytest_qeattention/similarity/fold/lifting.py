@@ -120,6 +120,8 @@ class Lifting:
         """Whether each row serves several cases, because a `parametrize` of the tests stays."""
         self.refused_to_share = False
         """Whether that kept a value from moving."""
+        self.bound_below: set[int] = set()
+        """Lines of the module, below that of the rows, that bind what rows would have used."""
         self._module = module
         self._line = line
 
@@ -163,7 +165,8 @@ class Lifting:
                 inner |= bound_names(part)
         for name in sorted(loaded_names(node) - inner):
             if self._module.binds_only_below(name, self._line):
-                raise NotLiftable(f"its rows use {name}, which is defined only below the first of the tests")
+                self._note_bound_below(name)
+                raise NotLiftable(f"its rows use {name}, which is defined only below the tests")
 
     def has_builtin(self, name: str) -> bool:
         """Tell whether *name* is the builtin in the test."""
@@ -175,7 +178,12 @@ class Lifting:
         if name in BUILTINS and name not in self._module.bound:
             return
         if not self._module.binds_before(name, self._line):
+            self._note_bound_below(name)
             raise NotLiftable(f"what differs uses {name}, which the module does not define above the tests")
+
+    def _note_bound_below(self, name: str) -> None:
+        if name in self._module.bound:
+            self.bound_below.add(self._module.bound[name])
 
     def _call(self, call: ast.Call) -> None:
         name = callee_name(call)

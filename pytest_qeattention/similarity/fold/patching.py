@@ -65,9 +65,10 @@ class Change:
 
 
 def fold_changes(fold: Fold) -> list[Change]:
-    """Return the changes that put *fold* where its first test is, and take the others out."""
-    first, *others = fold.replaces
-    return [Change(first.first_line, first.end_line, fold.source), *(Change(o.first_line, o.end_line) for o in others)]
+    """Return the change that puts *fold* in the place of one of its tests, and those that take the others out."""
+    place = fold.replaces[fold.place]
+    others = [each for each in fold.replaces if each is not place]
+    return [Change(place.first_line, place.end_line, fold.source), *(Change(o.first_line, o.end_line) for o in others)]
 
 
 def rewrite(lines: Sequence[str], changes: Sequence[Change], imports: Sequence[str] = ()) -> list[str]:

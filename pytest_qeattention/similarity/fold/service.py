@@ -60,7 +60,13 @@ def with_suggestions(report: SimilarReport, base: Path) -> Suggested:
                 continue
             folds[group.id] = result
             taken.update(unit.nodeid for unit in group.tests)
-            groups.append(replace(group, suggestion=shift(result.source, result.form.indent, "")))
+            groups.append(
+                replace(
+                    group,
+                    reasons=(*group.reasons, *_place_of(result)),
+                    suggestion=shift(result.source, result.form.indent, ""),
+                )
+            )
     return Suggested(replace(report, groups=tuple(groups)), folds)
 
 
@@ -84,6 +90,14 @@ def _suggest(group: Group, modules: dict[str, Module | None], base: Path) -> Fol
     except Exception as error:
         # One suggestion less is no reason to lose the report.
         return Refusal(f"writing it failed with {type(error).__name__}: {error}; please tell the authors")
+
+
+def _place_of(fold: Fold) -> tuple[str, ...]:
+    """Say where *fold* goes when that is not where its first test is."""
+    if not fold.place:
+        return ()
+    name = fold.replaces[fold.place].nodeid.rpartition("::")[2]
+    return (f"the suggestion takes the place of {name}: its rows use what is defined between the tests",)
 
 
 def with_verdicts(report: SimilarReport, verdicts: Mapping[str, Verdict]) -> SimilarReport:
