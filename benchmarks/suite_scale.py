@@ -1,11 +1,11 @@
 """Measure how time and memory of ``qeattention similar`` grow with the number of tests.
 
-    python benchmarks/suite_scale.py DIR            the tests below DIR, and copies of them under changed names
-    python benchmarks/suite_scale.py DIR --search   exact search and HNSW on the same sketches: where HNSW takes over
+    python benchmarks/suite_scale.py DIR...            the tests below DIR, and copies of them under changed names
+    python benchmarks/suite_scale.py DIR... --search   exact search and HNSW on the same sketches: where HNSW takes over
 
 The copies are made in a temporary directory: each has its own word, which every name that a file binds gets as a
-suffix, so that no copy equals another. One, three, six, ten and twelve copies are analysed one after the other, each
-by a process of its own that keeps no cache. Wall clock and processor time are kept; where other work shares the
+suffix, so that no copy equals another. --sizes says how many copies are analysed, one size after the other, each by a
+process of its own that keeps no cache. Wall clock and processor time are kept; where other work shares the
 machine, the latter is what can be compared. Writes benchmarks/results/suite_scale.json or suite_search.json.
 """
 
@@ -19,7 +19,7 @@ import re
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -41,29 +41,36 @@ SIZES = (1, 3, 6, 10, 12)
 RECALL_AT = 10
 
 
-def renamed(source: str, word: str) -> str:
-    """Return *source* with *word* behind every name that it binds, but for arguments and imports."""
+def names_bound(source: str) -> set[str]:
+    """Return every name that *source* binds, but for arguments and imports."""
     bound: set[str] = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
             bound.add(node.id)
         elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             bound.add(node.name)
-    names = [re.escape(name) for name in sorted(bound) if not name.startswith("__") and name != "_"]
-    if not names:
-        return source
-    return re.sub(rf"(?<![\w.])(?:{'|'.join(names)})(?!\w)", lambda match: f"{match.group()}_{word}", source)
+    return {name for name in bound if not name.startswith("__") and name != "_"}
 
 
-def make_copies(tests: Path, place: Path, copies: int) -> None:
-    """Write *copies* of the test files below *tests* under *place*, renamed but for the first."""
-    files = sorted(path for path in tests.rglob("*.py") if path.name.startswith("test_"))
-    for number in range(copies):
-        for path in files:
-            target = place / f"copy_{number}" / path.relative_to(tests)
-            target.parent.mkdir(parents=True, exist_ok=True)
+def renamed(source: str, names: Set[str], word: str) -> str:
+    """Return *source* with *word* behind every one of *names*."""
+
+    def with_word(match: re.Match[str]) -> str:
+        return f"{match.group()}_{word}" if match.group() in names else match.group()
+
+    return re.sub(r"(?<![\w.])[^\W\d]\w*", with_word, source)
+
+
+def make_copies(suites: Sequence[Path], place: Path, copies: int) -> None:
+    """Write *copies* of the test files below each of *suites* under *place*, renamed but for the first."""
+    for which, suite in enumerate(suites):
+        for path in sorted(path for path in suite.rglob("*.py") if path.name.startswith("test_")):
             text = path.read_text(encoding="utf-8")
-            target.write_text(renamed(text, WORDS[number]) if number else text, encoding="utf-8")
+            names = names_bound(text)
+            for number in range(copies):
+                target = place / f"copy_{number}" / f"suite_{which}" / path.relative_to(suite)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_text(renamed(text, names, WORDS[number]) if number else text, encoding="utf-8")
 
 
 def chosen_copies(place: Path, size: int) -> Path:
@@ -81,9 +88,9 @@ def give_back(place: Path, chosen: Path) -> None:
         path.rename(place / path.name)
 
 
-def measure_runs(tests: Path, place: Path, sizes: Sequence[int]) -> list[dict[str, Any]]:
+def measure_runs(suites: Sequence[Path], place: Path, sizes: Sequence[int]) -> list[dict[str, Any]]:
     """Time the command on each of *sizes*."""
-    make_copies(tests, place, max(sizes))
+    make_copies(suites, place, max(sizes))
     rows = []
     for size in sizes:
         chosen = chosen_copies(place, size)
@@ -104,9 +111,9 @@ def measure_runs(tests: Path, place: Path, sizes: Sequence[int]) -> list[dict[st
     return rows
 
 
-def measure_search(tests: Path, place: Path, sizes: Sequence[int]) -> list[dict[str, Any]]:
+def measure_search(suites: Sequence[Path], place: Path, sizes: Sequence[int]) -> list[dict[str, Any]]:
     """Time exact search and HNSW on the sketches of each of *sizes*, by one thread, and measure recall."""
-    make_copies(tests, place, max(sizes))
+    make_copies(suites, place, max(sizes))
     chosen = chosen_copies(place, max(sizes))
     suite = suite_from_paths([str(chosen)], cwd=place)
     rows = search_rows(weigh(suite.descriptions))
@@ -130,15 +137,16 @@ def measure_search(tests: Path, place: Path, sizes: Sequence[int]) -> list[dict[
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure the growth of the tests in one directory."""
+    """Measure the growth of the tests in some directories."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("directory", type=Path, metavar="DIR")
+    parser.add_argument("directories", type=Path, nargs="+", metavar="DIR")
     parser.add_argument("--search", action="store_true", help="compare exact search and HNSW")
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, metavar="COPIES", help="numbers of copies")
     parser.add_argument("--results", type=Path, default=RESULTS, metavar="DIR")
     options = parser.parse_args(arguments)
     info = backend_info()
     document: dict[str, Any] = {
+        "suites": [directory.resolve().name for directory in options.directories],
         "cpu": info["cpu"]["name"],
         "variant": info["variant"] or info["backend"],
         "version": info["version"],
@@ -149,9 +157,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as temporary:
         place = Path(temporary).resolve()
         if options.search:
-            name, document["cells"] = "suite_search.json", measure_search(options.directory, place, options.sizes)
+            name, document["cells"] = "suite_search.json", measure_search(options.directories, place, options.sizes)
         else:
-            name, document["runs"] = "suite_scale.json", measure_runs(options.directory, place, options.sizes)
+            name, document["runs"] = "suite_scale.json", measure_runs(options.directories, place, options.sizes)
     options.results.mkdir(exist_ok=True)
     (options.results / name).write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     return 0

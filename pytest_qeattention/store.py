@@ -16,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
+import mmap
 import os
 import re
 import secrets
@@ -23,11 +24,13 @@ import stat
 import struct
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO, TypeVar
 
 _HEADER = struct.Struct("<8sIIQ32s")
+HEADER_BYTES = _HEADER.size
 _CONTAINER = 1
 _TEMPORARY_PREFIX = ".qe-"
 _TEMPORARY_SUFFIX = ".tmp"
@@ -46,8 +49,15 @@ _FD_PATH = re.compile(r"(?:/dev/fd|/proc/self/fd)/(\d+)")
 _STANDARD_FDS = {"/dev/stdin": 0, "/dev/stdout": 1, "/dev/stderr": 2}
 
 
+_Bytes = TypeVar("_Bytes", bytes, memoryview)
+
+
 class OutputError(Exception):
     """Say why an output that the user asked for could not be written."""
+
+
+class DamagedFileError(Exception):
+    """Say what is wrong with a checked file that nothing can build again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,38 +95,66 @@ def read_checked(path: Path, *, magic: bytes, version: int) -> Checked:
     file is no problem; a file that is damaged, of another kind, of another version or unreadable has a
     `problem` that says what happened and what follows.
     """
+    found = _taken(path, magic, version, lambda file, length: file.read(length))
+    if isinstance(found, str):
+        return Checked(problem=f"{path} {found}; it is ignored and built again")
+    return Checked(payload=found)
+
+
+def map_checked(path: Path, *, magic: bytes, version: int) -> memoryview:
+    """Map a file that `write_checked` wrote into memory, to be read alone; return its payload.
+
+    It starts `HEADER_BYTES` into the file. Raises `DamagedFileError`, which says what is wrong with the file, for a
+    missing file as well.
+    """
+    found = _taken(path, magic, version, _mapped)
+    if found is None:
+        found = "does not exist"
+    if isinstance(found, str):
+        raise DamagedFileError(f"{path} {found}")
+    return found
+
+
+def _mapped(file: BinaryIO, length: int) -> memoryview:
+    # The view keeps the map, and the map keeps what it shows when the file is replaced.
+    whole = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    return memoryview(whole)[HEADER_BYTES : HEADER_BYTES + length]
+
+
+def _taken(path: Path, magic: bytes, version: int, take: Callable[[BinaryIO, int], _Bytes]) -> _Bytes | str | None:
+    """Return the payload of a checked file as *take* gives it; what is wrong with it; or None when there is no file."""
     expected_magic = _padded(magic)
     _check_version(version)
     try:
         # Without O_NONBLOCK a FIFO that somebody put here would hang the run.
         fd = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     except FileNotFoundError:
-        return Checked()
+        return None
     except OSError as error:
-        return _discarded(path, f"cannot be read ({_reason(error)})")
+        return f"cannot be read ({_reason(error)})"
     try:
         with open(fd, "rb") as file:
             status = os.fstat(fd)
             if not stat.S_ISREG(status.st_mode):
-                return _discarded(path, "is not a regular file")
+                return "is not a regular file"
             header = file.read(_HEADER.size)
             if len(header) < _HEADER.size:
-                return _discarded(path, "is truncated")
+                return "is truncated"
             found_magic, container, found_version, length, checksum = _HEADER.unpack(header)
             if found_magic != expected_magic:
-                return _discarded(path, "is not a file of the kind expected here")
+                return "is not a file of the kind expected here"
             if container != _CONTAINER or found_version != version:
-                return _discarded(path, _version_words(container, found_version, version))
+                return _version_words(container, found_version, version)
             # Checked before reading, so that a damaged length cannot ask for memory that the file does not
             # fill.
             if status.st_size != _HEADER.size + length:
-                return _discarded(path, "is truncated or has bytes added")
-            payload = file.read(length)
-    except OSError as error:
-        return _discarded(path, f"cannot be read ({_reason(error)})")
+                return "is truncated or has bytes added"
+            payload = take(file, length)
+    except (OSError, ValueError) as error:  # ValueError: a file that was emptied meanwhile cannot be mapped
+        return f"cannot be read ({_reason(error)})"
     if _checksum(expected_magic, version, payload) != checksum:
-        return _discarded(path, "is damaged (its checksum does not match)")
-    return Checked(payload=payload)
+        return "is damaged (its checksum does not match)"
+    return payload
 
 
 def write_checked(path: Path, payload: bytes, *, magic: bytes, version: int) -> str | None:
@@ -177,7 +215,7 @@ def _check_version(version: int) -> None:
         raise ValueError(f"version must be from 1 to 2**32 - 1, got {version}")
 
 
-def _checksum(padded_magic: bytes, version: int, payload: bytes) -> bytes:
+def _checksum(padded_magic: bytes, version: int, payload: bytes | memoryview) -> bytes:
     digest = hashlib.blake2b(digest_size=32)
     digest.update(struct.pack("<8sIIQ", padded_magic, _CONTAINER, version, len(payload)))
     digest.update(payload)
@@ -187,10 +225,6 @@ def _checksum(padded_magic: bytes, version: int, payload: bytes) -> bytes:
 def _version_words(container: int, found: int, version: int) -> str:
     age = "newer" if (container, found) > (_CONTAINER, version) else "older"
     return f"has format {container}.{found}, {age} than this plugin's {_CONTAINER}.{version}"
-
-
-def _discarded(path: Path, what: str) -> Checked:
-    return Checked(problem=f"{path} {what}; it is ignored and built again")
 
 
 def _reason(error: OSError | ValueError) -> str:

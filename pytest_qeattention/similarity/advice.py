@@ -12,7 +12,7 @@ from dataclasses import replace
 from hashlib import blake2b
 from pathlib import Path
 
-from pytest_qeattention.similarity.cache import Cache, code_key, key_of
+from pytest_qeattention.cache import Cache, code_key, key_of
 from pytest_qeattention.similarity.model import Group, SimilarReport
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from pytest_qeattention.similarity.cache import Cache
+from pytest_qeattention.cache import Cache
 from pytest_qeattention.similarity.describe import describe
 from pytest_qeattention.similarity.evidence import sketch, weigh
 from pytest_qeattention.similarity.explain import parse_unit

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from pytest_qeattention.similarity.cache import Cache, key_of
+from pytest_qeattention.cache import Cache, key_of
 from pytest_qeattention.similarity.model import SimilarReport, Unit
 from pytest_qeattention.similarity.records import pack_report, unpack_report
 from pytest_qeattention.similarity.suite import Suite

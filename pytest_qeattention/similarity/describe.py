@@ -109,7 +109,7 @@ def is_placeholder(node: FunctionNode) -> bool:
     return all(_does_nothing(statement) for statement in node.body)
 
 
-def _unittest_assertion(call: ast.Call) -> tuple[tuple[str, ...], list[ast.expr]] | None:
+def unittest_assertion(call: ast.Call) -> tuple[tuple[str, ...], list[ast.expr]] | None:
     function = call.func
     if not (isinstance(function, ast.Attribute) and isinstance(function.value, ast.Name)):
         return None
@@ -156,7 +156,7 @@ class _Bags:
                 leaf = token_id(f"arg.{node.arg}")
             else:
                 if isinstance(node, ast.Call):
-                    assertion = _unittest_assertion(node)
+                    assertion = unittest_assertion(node)
                     if assertion is not None:
                         for name in assertion[0]:
                             token(token_id(name))

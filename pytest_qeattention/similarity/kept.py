@@ -10,8 +10,8 @@ import marshal
 import os
 from collections.abc import Callable, Sequence
 
+from pytest_qeattention.cache import Cache, code_key, key_of
 from pytest_qeattention.similarity.bindings import bound_names
-from pytest_qeattention.similarity.cache import Cache, code_key, key_of
 from pytest_qeattention.similarity.candidates import FileScan, source_digest
 from pytest_qeattention.similarity.discover import Discovery, SourcePath
 from pytest_qeattention.similarity.imports import Reference, support_files

@@ -9,7 +9,7 @@ import json
 import os
 from collections.abc import Sequence
 
-from pytest_qeattention.similarity.cache import Cache, code_key, key_of
+from pytest_qeattention.cache import Cache, code_key, key_of
 from pytest_qeattention.similarity.explain import differences
 from pytest_qeattention.similarity.model import Unit
 

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pytest_qeattention.attention.features import block_dots, row_dots
+from pytest_qeattention.cache import Cache
 from pytest_qeattention.index import crossover, nearest
-from pytest_qeattention.similarity.cache import Cache
 from pytest_qeattention.similarity.evidence import SKETCH_DIMENSION, Features, search_rows
 from pytest_qeattention.similarity.renewal import nearest_rows
 

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pytest_qeattention.attention import topk_similarity
-from pytest_qeattention.similarity.cache import Cache, code_key, key_of
+from pytest_qeattention.cache import Cache, code_key, key_of
 
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]

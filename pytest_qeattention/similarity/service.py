@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from pytest_qeattention.cache import Cache
 from pytest_qeattention.similarity.bindings import bound_names
-from pytest_qeattention.similarity.cache import Cache
 from pytest_qeattention.similarity.candidates import FoundFunction
 from pytest_qeattention.similarity.describe import Description
 from pytest_qeattention.similarity.discover import Discovery, SourcePath, UsageError, discover

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_qeattention.cache import FILE_NAME
 from pytest_qeattention.cli import main
 from pytest_qeattention.similarity import kept
-from pytest_qeattention.similarity.cache import FILE_NAME
 
 if TYPE_CHECKING:
     from conftest import SmallSuite
@@ -265,7 +265,7 @@ def test_a_run_that_is_killed_while_it_writes_costs_nothing_but_time(runs: Kept)
     path = runs.suite.path
     code = (
         "import os, signal, sqlite3, sys\n"
-        "from pytest_qeattention.similarity import cache\n"
+        "from pytest_qeattention import cache\n"
         "replace = cache.Cache._replace\n"
         "def killed(self, database, rows):\n"
         "    database.execute('BEGIN IMMEDIATE')\n"

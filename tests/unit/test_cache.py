@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from pytest_qeattention.similarity import cache as module
-from pytest_qeattention.similarity.cache import FILE_NAME, Cache, code_key, key_of
+from pytest_qeattention import cache as module
+from pytest_qeattention.cache import FILE_NAME, Cache, code_key, key_of
 
 A, B = key_of("a"), key_of("b")
 
@@ -238,7 +238,7 @@ def test_a_file_that_may_not_be_written_is_not_removed(
 WRITER = """
 import sys
 from pathlib import Path
-from pytest_qeattention.similarity.cache import Cache, key_of
+from pytest_qeattention.cache import Cache, key_of
 name, rounds = sys.argv[2], int(sys.argv[3])
 for number in range(rounds):
     Cache(Path(sys.argv[1])).write({key_of(name, number, part): bytes([number % 256]) * 20000 for part in range(5)})

@@ -331,7 +331,15 @@ def test_a_fold_stands_below_what_its_rows_use() -> None:
             def test_price_large(self, n):
                 assert price(n) > 0
     """
-    assert "its rows use LARGE" in refused(in_class)
+    fold = suggestion(in_class)
+    assert isinstance(fold, Fold)
+    assert (fold.place, [row.values for row in fold.rows]) == (1, [("*SMALL",), ("*LARGE",)])
+    assert "its rows use LARGE" in refused(
+        in_class.replace("            LARGE =", "            def helper(self):\n                LARGE =")
+    )
+    assert "its rows use LARGE" in refused(
+        in_class.replace("            LARGE = [100, 200]\n", "") + "\n            LARGE = [1]\n"
+    )
     moved = source.replace("LARGE = [100, 200]", "").replace("SMALL = [1, 2]", "SMALL = [1, 2]\n        LARGE = [3]")
     assert "*SMALL,\n        *LARGE,\n" in folded(moved)
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from pytest_qeattention.cache import Cache
 from pytest_qeattention.similarity import known_differences
-from pytest_qeattention.similarity.cache import Cache
 from pytest_qeattention.similarity.explain import differences
 from pytest_qeattention.similarity.known_differences import KnownDifferences
 from pytest_qeattention.similarity.model import Unit

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from pytest_qeattention.cache import Cache
 from pytest_qeattention.similarity import renewal
-from pytest_qeattention.similarity.cache import Cache
 from pytest_qeattention.similarity.renewal import nearest_rows
 
 Rows = npt.NDArray[np.float32]

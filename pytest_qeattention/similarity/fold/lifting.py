@@ -121,7 +121,7 @@ class Lifting:
         self.refused_to_share = False
         """Whether that kept a value from moving."""
         self.bound_below: set[int] = set()
-        """Lines of the module, below that of the rows, that bind what rows would have used."""
+        """Lines below that of the rows that bind what rows would have used."""
         self._module = module
         self._line = line
 
@@ -182,8 +182,9 @@ class Lifting:
             raise NotLiftable(f"what differs uses {name}, which the module does not define above the tests")
 
     def _note_bound_below(self, name: str) -> None:
-        if name in self._module.bound:
-            self.bound_below.add(self._module.bound[name])
+        line = self._module.line_below(name, self._line)
+        if line is not None:
+            self.bound_below.add(line)
 
     def _call(self, call: ast.Call) -> None:
         name = callee_name(call)

@@ -114,6 +114,20 @@ class Module:
             return self.bound[name] >= line
         return any(name in _bound_by(text.strip()) for text in self._code[line - 1 :] if name in text)
 
+    def line_below(self, name: str, line: int) -> int | None:
+        """Return the line from *line* on that binds *name* in the module, or in the class that *line* stands in."""
+        if name in self.bound:
+            return self.bound[name] if self.bound[name] >= line else None
+        indent = len(self.lines[line - 1]) - len(self.lines[line - 1].lstrip())
+        for number, text in enumerate(self._code[line - 1 :], line):
+            stripped = text.lstrip()
+            depth = len(text) - len(stripped)
+            if stripped and depth < indent and stripped[0] not in "#)]}":
+                return None
+            if depth == indent and name in text and name in _bound_by(stripped):
+                return number
+        return None
+
     @cached_property
     def pytest_name(self) -> str | None:
         """The name by which the module has pytest; None when it does not import it."""

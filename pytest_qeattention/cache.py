@@ -54,11 +54,13 @@ def key_of(*parts: object) -> bytes:
 @cache
 def code_key() -> bytes:
     """Name what results depend on beside the files: this package's code, Python, NumPy, the processor, settings."""
-    package = Path(__file__).resolve().parents[1]
+    package = Path(__file__).resolve().parent
     state = blake2b(digest_size=20)
-    for directory in (package, package / "attention", package / "index", *_folders(package / "similarity")):
+    parts = (package / name for name in ("attention", "encoder", "index"))
+    for directory in (package, *parts, *_folders(package / "similarity")):
         for path in sorted(directory.iterdir()):
-            if path.suffix in (".py", ".so", ".pyd", ".bin"):
+            # Weights of encoders are named in the keys of what they made.
+            if path.suffix in (".py", ".so", ".pyd") or path.name == "background.bin":
                 data = path.read_bytes()
                 state.update(f"{path.relative_to(package)}\0{len(data)}\0".encode() + data)
     settings = [os.environ.get(name) for name in ("QE_BACKEND", "QE_ISA")]
