@@ -26,6 +26,7 @@ from pytest_qeattention.console import (
 )
 from pytest_qeattention.outputs import shared_file
 from pytest_qeattention.settings import MAX_NEIGHBORS
+from pytest_qeattention.wording import counted
 
 if TYPE_CHECKING:
     from pytest_qeattention.similarity.model import SimilarReport
@@ -143,7 +144,14 @@ def run(options: argparse.Namespace) -> int:
     for notice in suite.notices():
         write_error(f"qeattention: {notice}")
     code = _write_similar(options, report, fail_on)
-    return code if patch is None else max(code, write_output(options.write_patch, patch))
+    if patch is None:
+        return code
+    code = max(code, write_output(options.write_patch, patch))
+    verified = sum(1 for group in report.groups if group.verdict is not None and group.verdict.state == "verified")
+    if options.write_patch != "-":
+        what = counted(verified, "verified suggestion") if patch else "empty, no suggestion was verified"
+        write_error(f"qeattention: {options.write_patch}: {what}")
+    return code
 
 
 def _written(options: argparse.Namespace) -> dict[str, str | None]:

@@ -223,7 +223,11 @@ def _set_aside_lines(report: SimilarReport, verbosity: int) -> list[Line]:
     use = report.baseline
     if use is not None and use.stale:
         what = "entry is" if len(use.stale) == 1 else "entries are"
-        lines.append(Line.plain(f"{use.path}: {len(use.stale)} {what} out of date (moved or gone): update it"))
+        lines.append(
+            Line.plain(
+                f"{use.path}: {len(use.stale)} {what} out of date (moved, gone, or like no other any more): update it"
+            )
+        )
         shown = use.stale if verbosity > 0 else use.stale[:STALE_SHOWN]
         lines.extend(Line.plain(f"  {path}  {test}") for path, test in shown)
         if len(shown) < len(use.stale):

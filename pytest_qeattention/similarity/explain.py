@@ -12,6 +12,7 @@ from pytest_qeattention.similarity.describe import Forms
 from pytest_qeattention.similarity.model import Unit
 from pytest_qeattention.wording import counted
 
+IN_A_ROW = "they follow each other"
 # Members that are read, differences and values that are shown: a reason is a line to read, not a diff.
 _READ_MEMBERS = 40
 _SHOWN_DIFFERENCES = 3

@@ -15,6 +15,7 @@ from dataclasses import replace
 from pytest_qeattention.similarity.acknowledge import find_acknowledgements
 from pytest_qeattention.similarity.baseline import Baseline, write_baseline
 from pytest_qeattention.similarity.comparison import Comparison
+from pytest_qeattention.similarity.explain import IN_A_ROW, differences
 from pytest_qeattention.similarity.model import (
     Acknowledgement,
     BaselineUse,
@@ -22,6 +23,7 @@ from pytest_qeattention.similarity.model import (
     Kind,
     Problem,
     SimilarReport,
+    Unit,
 )
 from pytest_qeattention.similarity.policy import Policy
 from pytest_qeattention.similarity.suite import Suite
@@ -80,17 +82,33 @@ def _acknowledge(groups: Sequence[Group], by_test: Mapping[str, Acknowledgement]
         elif len(group.tests) - len(taken) < 2:
             set_aside.append(replace(group, acknowledged=taken))
         else:
-            # Reasons and score are those of the group as it was found; a fold would take in the tests acknowledged.
+            # The score is that of the group as it was found; a fold would take in the tests acknowledged.
+            left = tuple(test for test in group.tests if test.nodeid not in by_test)
             standing.append(
                 replace(
                     group,
-                    tests=tuple(test for test in group.tests if test.nodeid not in by_test),
-                    reasons=(*group.reasons, f"found with {counted(len(taken), 'test')} more, acknowledged"),
+                    tests=left,
+                    reasons=(*_reasons_of(group, left), f"found with {counted(len(taken), 'test')} more, acknowledged"),
                     suggestion=None,
                     acknowledged=taken,
                 )
             )
     return standing, set_aside
+
+
+def _reasons_of(group: Group, left: Sequence[Unit]) -> list[str]:
+    """Return the reasons of *group* as they are for those of its tests that are *left*."""
+    reasons = list(group.reasons)
+    before = list(differences(group.tests))
+    for at in range(len(reasons) - len(before) + 1 if before else 0):
+        if reasons[at : at + len(before)] == before:
+            reasons[at : at + len(before)] = differences(left)
+            break
+    first, last = left[0], left[-1]
+    others = [test for test in group.tests if test not in left]
+    if any(first.path == other.path and first.line < other.line < last.line for other in others):
+        reasons = [reason.removeprefix(IN_A_ROW).removeprefix("; ") for reason in reasons]
+    return [reason for reason in reasons if reason]
 
 
 def _least_score(group: Group, policy: Policy) -> float:

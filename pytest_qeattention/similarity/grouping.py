@@ -12,7 +12,7 @@ from hashlib import sha256
 import numpy as np
 
 from pytest_qeattention.similarity.describe import Description, words_of
-from pytest_qeattention.similarity.explain import differences
+from pytest_qeattention.similarity.explain import IN_A_ROW, differences
 from pytest_qeattention.similarity.group_model import (
     GROUP_FACTS,
     SHIPPED_GROUPS,
@@ -207,7 +207,7 @@ def _place_and_names(tests: Sequence[Unit], *, in_a_row: bool) -> list[str]:
     """Say what makes tests likelier to be folded beside their code: that they follow each other, and their names."""
     shared = set.intersection(*(set(words_of(unit.name)) for unit in tests)) - {"test"}
     words = [word for word in dict.fromkeys(words_of(tests[0].name)) if word in shared and not word.isdecimal()]
-    parts = ["they follow each other"] if in_a_row else []
+    parts = [IN_A_ROW] if in_a_row else []
     if words:
         parts.append(f"their names share {first_names(words)}")
     return ["; ".join(parts)] if parts else []

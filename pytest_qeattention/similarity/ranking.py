@@ -33,6 +33,7 @@ from pytest_qeattention.similarity.pairs import (
 from pytest_qeattention.similarity.partners import find_partners
 from pytest_qeattention.similarity.scan import scan_file
 from pytest_qeattention.similarity.suite import Suite
+from pytest_qeattention.wording import first_names
 
 # A diff or a file larger than this is not what a test could be similar to.
 MAX_QUERY_BYTES = 10_000_000
@@ -55,9 +56,10 @@ class Query:
 def rank(suite: Suite, query: str, k: int, *, cwd: Path, num_threads: int | None = None) -> SimilarReport:
     """Return the *k* tests of *suite* most similar to *query*, best first.
 
-    *query* is the node id of a test of the suite, ``path::function`` or a file relative to *cwd*, ``-`` for a diff on
-    standard input, or plain words. A test is scored as pairs of tests are; anything else by the cosine of weighted
-    features, 0 to 1. Raises UsageError for a path without such a function and for a query without words.
+    *query* is the node id or the name of a test of the suite, ``path::function`` or a file relative to *cwd*, ``-`` for
+    a diff on standard input, or plain words. A test is scored as pairs of tests are; anything else by the cosine of
+    weighted features, 0 to 1. Raises UsageError for a path without such a function, a name of several tests, and a
+    query without words.
     """
     chosen = _unit_number(suite, query)
     if chosen is None:
@@ -79,12 +81,19 @@ def _unit_number(suite: Suite, query: str) -> int | None:
     for number, unit in enumerate(suite.units):
         if unit.nodeid == nodeid:
             return number
-    return None
+    # The name alone will do where it is that of one test.
+    named = [number for number, unit in enumerate(suite.units) if unit.name == query]
+    if len(named) > 1:
+        nodeids = first_names([suite.units[number].nodeid for number in named])
+        raise UsageError(f"{query} is the name of {len(named)} tests, so nothing was ranked; give one of {nodeids}")
+    return named[0] if named else None
 
 
 def _read_query(query: str, cwd: Path) -> Query:
     if query == "-":
         diff = sys.stdin.buffer.read(MAX_QUERY_BYTES).decode("utf-8", "replace")
+        if not diff.strip():
+            raise UsageError("standard input is empty: there is no diff, so nothing was ranked")
         changes = read_diff(diff)
         names = " ".join(changed_functions(changes, cwd))
         return _words_query("diff on standard input", f"{changes.text}\n{names}", names)
@@ -92,7 +101,7 @@ def _read_query(query: str, cwd: Path) -> Query:
     file = cwd / path
     if path and file.is_file():
         return _code_query(query, file, name, cwd) if separator else _file_query(query, file)
-    if separator and path.endswith(".py"):
+    if path.endswith(".py") and len(path.split()) == 1:
         raise UsageError(f"{query}: there is no file {path}; nothing was ranked; check the path")
     return _words_query(query, query)
 

@@ -93,7 +93,7 @@ def test_stale_entries_are_named_and_an_update_drops_them(pytester: pytest.Pytes
 
     result.stdout.fnmatch_lines(
         [
-            f"{DEFAULT}: 3 entries are out of date (moved or gone): update it",
+            f"{DEFAULT}: 3 entries are out of date (moved, gone, or like no other any more): update it",
             "  test_words.py  TestUpper::test_cup",
         ]
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from pytest_qeattention.similarity.baseline import Baseline, read_baseline
+from pytest_qeattention.similarity.explain import IN_A_ROW, differences
 from pytest_qeattention.similarity.gate import failure, settle
 from pytest_qeattention.similarity.model import Group, Kind, SimilarReport, Unit
 from pytest_qeattention.similarity.policy import Policy
@@ -46,6 +47,26 @@ def report(units: list[Unit], *groups: tuple[Kind, float, list[Unit]], **changes
 
 def names(group: Group) -> list[str]:
     return [test.name for test in group.tests]
+
+
+def test_reasons_are_those_of_the_tests_that_are_left(tmp_path: Path, write: Write) -> None:
+    marks = {"'a', 1": "", "'b', 1": "  # qe: similar-ok on purpose", "'c', 3": "", "'d', 3": ""}
+    text = "".join(f"def test_{at}():{mark}\n    f({given})\n\n" for at, (given, mark) in enumerate(marks.items()))
+    units = write("test_a.py", text)
+    found = replace(
+        report(units, ("parametrize", 0.9, units)).groups[0],
+        reasons=("the same shape", *differences(units), "cosine", f"{IN_A_ROW}; their names share it"),
+    )
+
+    settled = settle(SimilarReport("test-similarity", 4, (found,)), Suite(tuple(units)), Policy(tmp_path, tmp_path))
+
+    (group,) = settled.groups
+    left = [units[0], *units[2:]]
+    assert differences(left) != differences(units)
+    assert group.reasons == (
+        *("the same shape", *differences(left), "cosine", "their names share it"),
+        "found with 1 test more, acknowledged",
+    )
 
 
 def test_an_acknowledged_test_leaves_its_group(tmp_path: Path, write: Write) -> None:

@@ -64,6 +64,17 @@ def test_by_a_test_of_the_suite(suite: Suite, tmp_path: Path) -> None:
     assert len(found) == 3
 
 
+def test_by_the_name_of_a_test(suite: Suite, tmp_path: Path) -> None:
+    by_name = rank(suite, "test_gives_up_after_the_last_retry", 3, cwd=tmp_path)
+    assert by_name.ranked == rank(suite, "test_client.py::test_gives_up_after_the_last_retry", 3, cwd=tmp_path).ranked
+
+
+def test_an_empty_diff_is_named(suite: Suite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"\n")))
+    with pytest.raises(UsageError, match="standard input is empty: there is no diff"):
+        rank(suite, "-", 3, cwd=tmp_path)
+
+
 def test_by_words(suite: Suite, tmp_path: Path) -> None:
     found = ranked_names(suite, "retries when the server is down", tmp_path, k=2)
     assert found == ["test_retries_when_the_server_is_down", "test_gives_up_after_the_last_retry"]
@@ -97,11 +108,20 @@ def test_by_a_diff(suite: Suite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     [
         ("http_client.py::missing", "no function missing in http_client.py"),
         ("gone.py::test_x", "there is no file gone.py"),
+        ("gone.py", "there is no file gone.py"),
+        (
+            "test_twice",
+            r"the name of 2 tests, .*give one of test_client\.py::TestA::test_twice, test_client\.py::TestB",
+        ),
         ("?!", "holds no words"),
         ("", "holds no words"),
     ],
 )
-def test_queries_that_name_nothing(suite: Suite, tmp_path: Path, query: str, message: str) -> None:
+def test_queries_that_name_nothing(tmp_path: Path, query: str, message: str) -> None:
+    twice = "".join(f"\nclass Test{name}:\n    def test_twice(self):\n        assert {name}()\n" for name in "AB")
+    (tmp_path / "test_client.py").write_text(TESTS + twice)
+    (tmp_path / "http_client.py").write_text(PRODUCT)
+    suite = suite_from_paths([str(tmp_path)], cwd=tmp_path)
     with pytest.raises(UsageError, match=message):
         rank(suite, query, 3, cwd=tmp_path)
 

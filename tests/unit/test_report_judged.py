@@ -63,12 +63,12 @@ def test_stale_entries_are_named_up_to_ten() -> None:
 
     short, long = texts(report(baseline=many)), texts(report(baseline=many), verbosity=1)
 
-    assert short[0] == "b.jsonl: 12 entries are out of date (moved or gone): update it"
+    assert short[0] == "b.jsonl: 12 entries are out of date (moved, gone, or like no other any more): update it"
     assert short[1] == "  test_a.py  test_00"
     assert short[11] == "  ... and 2 more (-v shows all)"
     assert long[12] == "  test_a.py  test_11"
     one = texts(report(baseline=BaselineUse("b.jsonl", many.stale[:1])))
-    assert one[0] == "b.jsonl: 1 entry is out of date (moved or gone): update it"
+    assert one[0] == "b.jsonl: 1 entry is out of date (moved, gone, or like no other any more): update it"
 
 
 def test_an_update_is_told_in_words() -> None:
