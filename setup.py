@@ -29,7 +29,7 @@ from setuptools.command.build_ext import build_ext
 
 CORE = "pytest_qeattention.attention._core"
 DESCRIBE = "pytest_qeattention.similarity._describe"
-KERNELS = ["attention.c", "topk.c", "peak.c", "variant.c"]
+KERNELS = ["attention.c", "topk.c", "peak.c", "encoder.c", "encoder_pack.c", "encoder_tokens.c", "variant.c"]
 # fast-math is out: it would flush subnormals in the whole process and break NaN and infinity. No errno and no
 # traps change no result; contraction lets a*b+c be one rounding.
 KERNEL_FLAGS = [

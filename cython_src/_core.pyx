@@ -11,12 +11,12 @@ from cpython.buffer cimport (
     PyBUF_FORMAT, PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 )
 from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
+from libc.stdint cimport int8_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
 from libc.stddef cimport ptrdiff_t, size_t
 from libc.float cimport FLT_MAX
 from libc.math cimport sqrt
 from libc.stdlib cimport qsort
-from libc.string cimport memset, strcmp
+from libc.string cimport memcpy, memset, strcmp
 
 from sys import byteorder
 from time import perf_counter
@@ -88,6 +88,59 @@ cdef extern from "qe_kernels.h" nogil:
         int64_t *indices
         float *scratch
 
+    ctypedef struct qe_matrix:
+        ptrdiff_t outputs
+
+    ctypedef struct qe_norm:
+        const float *gain
+        const float *bias
+
+    ctypedef struct qe_encoder_layer:
+        qe_norm norm1
+        qe_norm norm2
+        qe_matrix qkv
+        qe_matrix out
+        qe_matrix up
+        qe_matrix down
+
+    ctypedef struct qe_encoder:
+        const qe_encoder_layer *layers
+        ptrdiff_t count
+        ptrdiff_t d
+        ptrdiff_t heads
+        ptrdiff_t ffn
+        float eps
+        int post_norm
+        int erf
+        int precision
+        ptrdiff_t block
+
+    ctypedef struct qe_encoder_task:
+        const qe_encoder *encoder
+        float *x
+        const int64_t *offsets
+        ptrdiff_t sequences
+        float *scratch
+
+    ctypedef struct qe_tokens:
+        ptrdiff_t d
+        ptrdiff_t words
+        ptrdiff_t places
+        const float *roles
+        const float *kinds
+        const float *positions
+        const uint32_t *vocabulary
+        const float *word_rows
+        const int8_t *word_bytes
+        const float *word_scales
+        float code_scale
+
+    ctypedef struct qe_pooling:
+        ptrdiff_t d
+        qe_norm norm
+        float eps
+        const float *direction
+
     ctypedef struct qe_variant:
         const char *name
         uint64_t needs
@@ -106,6 +159,21 @@ cdef extern from "qe_kernels.h" nogil:
             float *scores, int64_t *indices
         ) noexcept nogil
         double (*peak)(ptrdiff_t rounds, int bfloat16) noexcept nogil
+        ptrdiff_t (*encoder_packed)(ptrdiff_t outputs, ptrdiff_t inputs, int precision, int hidden) noexcept nogil
+        qe_matrix (*encoder_pack)(
+            const float *weights, const float *bias, ptrdiff_t outputs, ptrdiff_t inputs, int precision, int hidden,
+            float *to
+        ) noexcept nogil
+        ptrdiff_t (*encoder_scratch)(const qe_encoder_task *task) noexcept nogil
+        const char *(*encoder)(const qe_encoder_task *task) noexcept nogil
+        void (*encoder_embed)(
+            const qe_tokens *tokens, int kind, const uint8_t *roles, const int64_t *starts, const uint32_t *parts,
+            ptrdiff_t n, float *x
+        ) noexcept nogil
+        ptrdiff_t (*encoder_pool_scratch)(const qe_pooling *pooling, ptrdiff_t rows) noexcept nogil
+        void (*encoder_pool)(
+            const qe_pooling *pooling, float *x, const int64_t *offsets, ptrdiff_t sequences, float *out, float *scratch
+        ) noexcept nogil
 
 cdef extern from *:
     """
@@ -171,7 +239,7 @@ cdef extern from *:
     const int QE_FEATURES_LENGTH
     const qe_feature_name qe_feature_names[]
 
-INTERFACE = 3
+INTERFACE = 4
 FLOAT32 = dtype("float32")
 
 cdef const char *ran_last = NULL
@@ -323,6 +391,7 @@ def all_finite(const float[:, ::1] x not None):
 include "attention.pxi"
 include "topk.pxi"
 include "features.pxi"
+include "encoder.pxi"
 
 
 def csr_pair_dots(

@@ -46,6 +46,65 @@ typedef struct {
     float *scratch;   /* topk_scratch(task) floats, aligned to 64 bytes */
 } qe_topk_task;
 
+/* Precisions of the encoder's products. The sums are float32 but for int8, whose sums are whole numbers. */
+enum { QE_FLOAT32, QE_BFLOAT16, QE_INT8 };
+
+/* A matrix (outputs, inputs) with its bias, as encoder_pack lays it out for a variant and a precision. */
+typedef struct {
+    ptrdiff_t outputs, inputs;
+    ptrdiff_t chunk;     /* inputs whose products are summed on their own: a multiple of 8 */
+    const float *words;  /* encoder_packed(...) of them: chunk after chunk, group of outputs after group */
+    const float *scales; /* per output, what a weight of 1 stands for; int8 only */
+    const float *bias;   /* outputs */
+} qe_matrix;
+
+typedef struct {
+    const float *gain, *bias; /* d */
+} qe_norm;
+
+typedef struct {
+    qe_norm norm1, norm2;
+    qe_matrix qkv, out, up, down;
+} qe_encoder_layer;
+
+typedef struct {
+    const qe_encoder_layer *layers;
+    ptrdiff_t count, d, heads, ffn;
+    float eps;
+    int post_norm; /* x = norm(x + f(x)) instead of x = x + f(norm(x)) */
+    int erf;       /* gelu by erf instead of tanh */
+    int precision;
+    ptrdiff_t block; /* keys whose scores are held at once, at most */
+} qe_encoder;
+
+/* One task of the encoder: whole sequences, which attend each to itself. */
+typedef struct {
+    const qe_encoder *encoder;
+    float *x;               /* rows x d, changed in place */
+    const int64_t *offsets; /* sequences + 1, rising: rows of sequence i are offsets[i] - offsets[0] and so on */
+    ptrdiff_t sequences;
+    float *scratch;         /* encoder_scratch(task) floats, aligned to 64 bytes */
+} qe_encoder_task;
+
+/* Tables from which tokens get their first vectors; of the words either floats or bytes with a scale per row. */
+typedef struct {
+    ptrdiff_t d, words, places;
+    const float *roles, *kinds, *positions; /* rows of d; `places` rows of positions */
+    const uint32_t *vocabulary;             /* words, strictly rising: hash of each row of the words */
+    const float *word_rows;                 /* words x d, or NULL */
+    const int8_t *word_bytes;               /* words x d, or NULL */
+    const float *word_scales;               /* words, with bytes */
+    float code_scale;
+} qe_tokens;
+
+/* How the vectors of a sequence become one. */
+typedef struct {
+    ptrdiff_t d;
+    qe_norm norm;
+    float eps;
+    const float *direction; /* d: its product with a vector is the vector's logit */
+} qe_pooling;
+
 typedef struct {
     const char *name;
     uint64_t needs; /* features its code may contain */
@@ -65,6 +124,26 @@ typedef struct {
     );
     /* Multiply-adds of registers only, as many as `rounds` says; returns the number of floating-point operations. */
     double (*peak)(ptrdiff_t rounds, int bfloat16);
+    /* Floats that a packed matrix takes with its scales; `hidden` says that its inputs are the inner ones of a
+       feed-forward network, which are computed chunk by chunk. */
+    ptrdiff_t (*encoder_packed)(ptrdiff_t outputs, ptrdiff_t inputs, int precision, int hidden);
+    /* Write weights (outputs, inputs) to encoder_packed(...) floats; the result refers to them and to the bias. */
+    qe_matrix (*encoder_pack)(
+        const float *weights, const float *bias, ptrdiff_t outputs, ptrdiff_t inputs, int precision, int hidden,
+        float *to
+    );
+    ptrdiff_t (*encoder_scratch)(const qe_encoder_task *task);
+    const char *(*encoder)(const qe_encoder_task *task);
+    /* The first vectors of n tokens of one sequence: x is n x d; parts of token t are starts[t] up to starts[t + 1]. */
+    void (*encoder_embed)(
+        const qe_tokens *tokens, int kind, const uint8_t *roles, const int64_t *starts, const uint32_t *parts,
+        ptrdiff_t n, float *x
+    );
+    ptrdiff_t (*encoder_pool_scratch)(const qe_pooling *pooling, ptrdiff_t rows);
+    /* The vectors of sequences of vectors, sequences x d; x is changed. */
+    void (*encoder_pool)(
+        const qe_pooling *pooling, float *x, const int64_t *offsets, ptrdiff_t sequences, float *out, float *scratch
+    );
 } qe_variant;
 
 #define QE_JOIN_(a, b) a##_##b
@@ -85,6 +164,20 @@ void QE_SYMBOL(qe_topk_merge)(
     float *scores, int64_t *indices
 );
 double QE_SYMBOL(qe_peak)(ptrdiff_t rounds, int bfloat16);
+ptrdiff_t QE_SYMBOL(qe_encoder_packed)(ptrdiff_t outputs, ptrdiff_t inputs, int precision, int hidden);
+qe_matrix QE_SYMBOL(qe_encoder_pack)(
+    const float *weights, const float *bias, ptrdiff_t outputs, ptrdiff_t inputs, int precision, int hidden, float *to
+);
+ptrdiff_t QE_SYMBOL(qe_encoder_scratch)(const qe_encoder_task *task);
+const char *QE_SYMBOL(qe_encoder)(const qe_encoder_task *task);
+void QE_SYMBOL(qe_encoder_embed)(
+    const qe_tokens *tokens, int kind, const uint8_t *roles, const int64_t *starts, const uint32_t *parts,
+    ptrdiff_t n, float *x
+);
+ptrdiff_t QE_SYMBOL(qe_encoder_pool_scratch)(const qe_pooling *pooling, ptrdiff_t rows);
+void QE_SYMBOL(qe_encoder_pool)(
+    const qe_pooling *pooling, float *x, const int64_t *offsets, ptrdiff_t sequences, float *out, float *scratch
+);
 extern const qe_variant QE_SYMBOL(qe_variant);
 #endif
 

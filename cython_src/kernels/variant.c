@@ -18,4 +18,11 @@ const qe_variant QE_SYMBOL(qe_variant) = {
     .attention_merge = QE_SYMBOL(qe_attention_merge),
     .topk_merge = QE_SYMBOL(qe_topk_merge),
     .peak = QE_SYMBOL(qe_peak),
+    .encoder_packed = QE_SYMBOL(qe_encoder_packed),
+    .encoder_pack = QE_SYMBOL(qe_encoder_pack),
+    .encoder_scratch = QE_SYMBOL(qe_encoder_scratch),
+    .encoder = QE_SYMBOL(qe_encoder),
+    .encoder_embed = QE_SYMBOL(qe_encoder_embed),
+    .encoder_pool_scratch = QE_SYMBOL(qe_encoder_pool_scratch),
+    .encoder_pool = QE_SYMBOL(qe_encoder_pool),
 };

@@ -128,3 +128,46 @@ def row_dots(
     num_threads: int,
     out: NDArray[np.float32],
 ) -> None: ...
+
+class EncoderLayers:
+    def __init__(
+        self,
+        variant: str,
+        d: int,
+        heads: int,
+        ffn: int,
+        eps: float,
+        post_norm: bool,
+        erf: bool,
+        precision: str,
+        layers: list[tuple[NDArray[np.float32], ...]],
+    ) -> None: ...
+
+class EncoderTokens:
+    def __init__(
+        self,
+        roles: NDArray[np.float32],
+        kinds: NDArray[np.float32],
+        positions: NDArray[np.float32],
+        vocabulary: NDArray[np.uint32],
+        words: NDArray[np.float32] | NDArray[np.int8],
+        word_scales: NDArray[np.float32] | None,
+        code_scale: float,
+        gain: NDArray[np.float32],
+        bias: NDArray[np.float32],
+        pool: NDArray[np.float32],
+        eps: float,
+    ) -> None: ...
+
+def encode_rows(layers: EncoderLayers, x: NDArray[np.float32], offsets: NDArray[np.int64], num_threads: int) -> int: ...
+def encode_tokens(
+    layers: EncoderLayers,
+    tables: EncoderTokens,
+    kinds: NDArray[np.uint8],
+    offsets: NDArray[np.int64],
+    roles: NDArray[np.uint8],
+    starts: NDArray[np.int64],
+    parts: NDArray[np.uint32],
+    num_threads: int,
+    out: NDArray[np.float32],
+) -> int: ...

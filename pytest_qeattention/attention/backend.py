@@ -78,7 +78,7 @@ def _load_core() -> tuple[Any, str | None]:
     return core, None
 
 
-INTERFACE = 3
+INTERFACE = 4
 """Number of the calling convention between flash.py, functional.py and _core; both sides carry it."""
 
 

@@ -354,6 +354,8 @@ static int check_entry(void) {
     return status;
 }
 
+#include "encoder_case.c"
+
 int main(int count, char **arguments) {
     const long cases = count > 1 ? atol(arguments[1]) : 2000;
     double worst[3] = {0, 0, 0};
@@ -361,6 +363,7 @@ int main(int count, char **arguments) {
     for (long number = 0; number < cases; ++number) {
         status |= check_attention(number, worst);
         if (number % 4 == 0) status |= check_topk(number);
+        if (number % 40 == 0) status |= check_encoder(number / 40);
     }
     printf("%d %d %ld %.3g %.3g %.3g\n", QE_LANES, QE_PAIRS, cases, worst[0], worst[1], worst[2]);
     return status;

@@ -1,0 +1,184 @@
+"""Find pairs of sequences that belong together in unpacked distributions.
+
+    python -m benchmarks.training.pairs OUT DIR...
+
+Each DIR holds one unpacked distribution, named ``NAME-VERSION``; OUT/NAME-VERSION.npz gets its examples, always the
+same for the same sources. A pair is one of six signals:
+
+calls      a function of the product and a test that calls it, by a name that only it can mean
+docstring  the first paragraph of a function's docstring and the function without it
+name       the words of a function's name and the function without it
+rows       two rows of one parametrize, each as the test that it stands for
+siblings   tests of one file that share most of their words
+copies     a test and a copy of it with names and literals replaced, a statement put in or taken out
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import zlib
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.training.edits import Pool, unrolled
+from benchmarks.training.examples import SIGNALS, Collector, Examples, write_examples
+from benchmarks.training.lexical import Lexical
+from benchmarks.training.sources import (
+    SourceFile,
+    SourceFunction,
+    bag_text,
+    called_names,
+    module_name,
+    read_distribution,
+    summary,
+)
+from pytest_qeattention.encoder.tokens import MOST_PARTS, ROLES, TokenSequence, code_tokens, word_tokens
+from pytest_qeattention.similarity.forms import FunctionNode
+
+# Shorter bodies say too little to be found by.
+LEAST_TOKENS = 8
+LEAST_WORDS = 2
+# A function that more tests call is a helper of the suite.
+MOST_CALLERS = 20
+# Of the tests, one in so many gets an edited copy: copies are a minority.
+COPY_STEP = 4
+SIBLING_COSINE = 0.75
+LARGEST_FILE = 800
+SEED = 20
+
+
+class _Distribution:
+    """Collect the examples of one distribution."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.collector = Collector()
+        self.pool = Pool()
+        # Function or class: what it may be, each with its module and the sequence that has its name.
+        self.products: defaultdict[str, list[tuple[str, int]]] = defaultdict(list)
+        self.calls: list[tuple[int, list[str], dict[str, str]]] = []
+        self.bodies: defaultdict[int, list[int]] = defaultdict(list)
+
+    def add_code(self, file: int, node: FunctionNode) -> int:
+        return self.collector.add(code_tokens(node), "code", file, word_tokens(bag_text(node)).parts)
+
+    def add_file(self, number: int, file: SourceFile) -> None:
+        for function in file.functions:
+            body = code_tokens(function.node)
+            if len(body) >= LEAST_TOKENS:
+                self.add_function(number, function, body, file.imports)
+
+    def add_function(self, file: int, function: SourceFunction, tokens: TokenSequence, imports: dict[str, str]) -> None:
+        collector, bag = self.collector, word_tokens(bag_text(function.node)).parts
+        body = collector.add(tokens, "code", file, bag)
+        words = {"docstring": summary(function.node), "name": function.name}
+        asked = {}
+        for signal, text in words.items():
+            sequence = word_tokens(text)
+            if len(sequence) >= LEAST_WORDS:
+                asked[signal] = collector.add(sequence, "words", file)
+                collector.pair(signal, asked[signal], body)
+        if not function.is_test:
+            name = word_tokens(function.name).parts
+            named = collector.add(named_tokens(function.name, tokens), "code", file, name + bag)
+            known_as = function.owner if function.name == "__init__" else function.name
+            self.products[known_as].append((module_name(function.path), named))
+            return
+        collector.tests.append((body, asked.get("name", -1), asked.get("docstring", -1)))
+        self.calls.append((body, called_names(function.node), imports))
+        self.bodies[file].append(body)
+        rng = random.Random(zlib.crc32(f"{SEED} {self.name} {function.qualname}".encode("utf-8", "surrogatepass")))
+        rows = [self.add_code(file, test) for test in unrolled(function.node, rng)]
+        if rows:
+            collector.pair("rows", rows[0], rows[1])
+        if rng.randrange(COPY_STEP) == 0:
+            collector.pair("copies", body, self.add_code(file, self.pool.edited(function.node, rng)))
+        self.pool.add(function.node)
+
+    def resolve_calls(self) -> None:
+        """Pair tests with the functions that they call; what could be several functions is left out."""
+        callers: defaultdict[int, dict[int, None]] = defaultdict(dict)
+        for test, names, imports in self.calls:
+            for name in names:
+                called = self.resolve(name, imports)
+                if called is not None:
+                    callers[called][test] = None
+        for called, tests in callers.items():
+            if len(tests) <= MOST_CALLERS:
+                for test in tests:
+                    self.collector.pair("calls", called, test)
+
+    def resolve(self, name: str, imports: dict[str, str]) -> int | None:
+        origin = imports.get(name)
+        plain = origin.rpartition(".")[2] if origin is not None else name.removeprefix(".")
+        possible = self.products.get(plain, [])
+        if len(possible) > 1 and origin is not None:
+            # A package may pass on what one of its modules defines.
+            package = origin.rpartition(".")[0].lstrip(".")
+            possible = [one for one in possible if f".{package}." in f".{one[0]}."]
+        return possible[0][1] if len(possible) == 1 else None
+
+    def pair_siblings(self, examples: Examples) -> list[tuple[int, int]]:
+        """Return the pairs of each test and the one of its file that shares most of its words."""
+        lexical = Lexical(examples)
+        lengths = np.diff(examples.offsets)
+        found: dict[tuple[int, int], None] = {}
+        for _, bodies in sorted(self.bodies.items()):
+            rows = np.array(list(dict.fromkeys(bodies))[:LARGEST_FILE])
+            if len(rows) < 2:
+                continue
+            cosine = lexical.cosines(rows, rows)
+            ratio = lengths[rows][:, None] / lengths[rows][None, :]
+            cosine[(ratio > 1.6) | (ratio < 1 / 1.6)] = 0
+            np.fill_diagonal(cosine, 0)
+            best = cosine.argmax(axis=1)
+            for at in np.flatnonzero(cosine.max(axis=1) >= SIBLING_COSINE).tolist():
+                one, other = int(rows[at]), int(rows[best[at]])
+                found[min(one, other), max(one, other)] = None
+        return list(found)
+
+
+def named_tokens(name: str, tokens: TokenSequence) -> TokenSequence:
+    """Put the name of a function before its *tokens*: who asks for tests of a function knows what it is called."""
+    words = word_tokens(name)
+    count = min(len(words), MOST_PARTS)
+    return TokenSequence(
+        bytes([ROLES.index("function")]) + tokens.roles,
+        bytes([count]) + tokens.counts,
+        words.parts[: 4 * count] + tokens.parts,
+    )
+
+
+def distribution_examples(directory: Path) -> Examples:
+    """Return the examples of the distribution unpacked in *directory*."""
+    distribution = _Distribution(directory.name)
+    for number, file in enumerate(read_distribution(directory)):
+        distribution.add_file(number, file)
+    distribution.resolve_calls()
+    for one, other in distribution.pair_siblings(distribution.collector.examples()):
+        distribution.collector.pair("siblings", one, other)
+    return distribution.collector.examples()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write the examples of each distribution."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", type=Path, metavar="OUT")
+    parser.add_argument("directories", nargs="+", type=Path, metavar="DIR")
+    options = parser.parse_args(arguments)
+    options.out.mkdir(parents=True, exist_ok=True)
+    for directory in sorted(options.directories, key=lambda path: path.name.lower()):
+        examples = distribution_examples(directory)
+        write_examples(options.out / f"{directory.name}.npz", examples)
+        found = Counter(examples.pairs[:, 0].tolist())
+        shown = ", ".join(f"{found[number]} {signal}" for number, signal in enumerate(SIGNALS))
+        print(f"{directory.name}: {len(examples.tests)} tests, {len(examples.kinds)} sequences; {shown}", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
