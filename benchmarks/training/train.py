@@ -250,7 +250,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--minutes", type=float, help="end earlier, with the rate brought down; steps then depend on it"
     )
     parser.add_argument("--batch", type=int, default=256, metavar="PAIRS")
-    parser.add_argument("--rate", type=float, default=1e-3)
+    parser.add_argument("--rate", type=float, default=3e-4)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", metavar="NAME", help="of PyTorch (default: cuda where there is one)")
