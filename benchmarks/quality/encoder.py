@@ -4,7 +4,7 @@
     python -m benchmarks.quality.encoder copies NAME=DIR... --encoder LABEL=WEIGHTS... [--minilm] [--results DIR]
 
 ``words``: the docstring of a test, or else its name, asks for the test, which has neither; the suite is the pool.
-``copies``: an edited copy of a test asks for it (edits.py); the pool is the chosen tests and all copies.
+``copies``: an edited copy of a test asks for it (edits.py); the pool is the chosen tests.
 
 DIR holds a project of which no version may be among the corpora of the training. WEIGHTS is a file that
 benchmarks.training.export wrote, or ``qe`` for the one in the package. Beside the encoders stand sub-word TF-IDF
@@ -23,6 +23,7 @@ import sys
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from keyword import iskeyword
 from pathlib import Path
 from typing import Any
 
@@ -118,17 +119,17 @@ def words_measure(tests: Sequence[Test], methods: Mapping[str, Scores]) -> dict[
 
 
 def copies_measure(tests: Sequence[Test], methods: Mapping[str, Scores]) -> dict[str, float]:
-    """Return the average precision over all pairs of tests and copies, of which each test has one."""
+    """Return the average precision over all pairs of a test and a copy; each test has one copy."""
     chosen = random.Random(0)
     usable = [test for test in tests if len(test.node.body) >= LEAST_STATEMENTS]
     some = chosen.sample(usable, min(MOST_COPIES, len(usable)))
     nodes = [test.node for test in usable]
-    names = sorted({name for test in usable for name in re.findall(r"[a-z_]{4,}", test.code)})
-    pool = [test.code for test in some] + [edited(test.node, nodes, names, chosen) for test in some]
-    left, right = np.triu_indices(len(pool), 1)
-    is_copy = right - left == len(some)
+    names = sorted({name for test in usable for name in re.findall(r"[a-z_]{4,}", test.code) if not iskeyword(name)})
+    pool = [test.code for test in some]
+    copies = [edited(test.node, nodes, names, chosen) for test in some]
+    is_own = np.eye(len(some), dtype=bool).ravel()
     return {
-        name: average_precision(is_copy[np.argsort(-method(pool, pool, True)[left, right], kind="stable")])
+        name: average_precision(is_own[np.argsort(-method(copies, pool, True).ravel(), kind="stable")])
         for name, method in methods.items()
     }
 

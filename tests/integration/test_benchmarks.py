@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import subprocess
 import sys
@@ -143,3 +144,18 @@ def test_background_table(tmp_path: Path) -> None:
     written = json.loads(record.read_text())
     assert [entry["distribution"] for entry in written["distributions"]] == ["one-1.0", "two-2.0"]
     assert all(count > 0 for count in written["features"].values())
+
+
+@pytest.mark.skipif(importlib.util.find_spec("sklearn") is None, reason="TF-IDF is scikit-learn's: install it")
+@pytest.mark.parametrize("task", ["words", "copies"])
+def test_encoder_quality(tmp_path: Path, task: str) -> None:
+    result = run(
+        *("benchmarks.quality.encoder", task, f"quickstart-1.0={ROOT / 'examples' / 'quickstart'}"),
+        *("--results", str(tmp_path)),
+        cwd=tmp_path,
+    )
+    assert result.returncode == 0, result.stderr
+    document = json.loads((tmp_path / f"encoder_{task}.json").read_text())
+    assert 0 < document["projects"]["quickstart-1.0"]["TF-IDF"] <= 1
+    refused = run("benchmarks.quality.encoder", task, "pandas-3.1.1=.", cwd=tmp_path)
+    assert (refused.returncode, "among the corpora of the training" in refused.stderr) == (2, True)
