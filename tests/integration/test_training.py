@@ -19,14 +19,16 @@ import pytest
 from pytest_qeattention.encoder.tokens import KINDS, ROLES, TokenBatch
 
 ROOT = Path(__file__).parents[2]
-# Appended, the source tree lends the benchmarks and leaves the installed package first.
-if str(ROOT) not in sys.path:
-    sys.path.append(str(ROOT))
+# Appended, the source tree lends the benchmarks and leaves the installed package first. It goes again: where pytest
+# runs inside a test, it would take the tree's record of the package for a plugin's, and warn of what is imported.
+sys.path.append(str(ROOT))
 
 from benchmarks.training import corpus  # noqa: E402
 from benchmarks.training.examples import MOST_TOKENS, Examples, read_examples, write_examples  # noqa: E402
 from benchmarks.training.lexical import Lexical  # noqa: E402
 from benchmarks.training.pairs import distribution_examples  # noqa: E402
+
+sys.path.remove(str(ROOT))
 
 needs_torch = pytest.mark.skipif(
     importlib.util.find_spec("torch") is None, reason="training needs PyTorch: pip install pytest-qeattention[training]"
