@@ -15,8 +15,6 @@ Writes encoder_speed.json, every sample kept, and encoder_speed.md to --results.
 from __future__ import annotations
 
 import argparse
-import importlib
-import importlib.metadata
 import json
 import os
 import platform
@@ -33,11 +31,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.encoder_peers import OnnxPeer, TorchPeer
+from benchmarks.rival_speed import version_of
 from benchmarks.suite_speed import write_results
 from pytest_qeattention.attention.backend import core_info, fma_peak
 from pytest_qeattention.encoder import reference
 from pytest_qeattention.encoder.network import PRECISIONS, Architecture, Network
-from pytest_qeattention.encoder.parameters import read_tables
+from pytest_qeattention.encoder.parameters import layer_shapes, read_tables
 from pytest_qeattention.encoder.tokens import TokenBatch
 
 RESULTS = Path(__file__).parent / "results"
@@ -85,7 +84,7 @@ class Contender:
 
 def drawn_arrays(architecture: Architecture, words: int, rng: np.random.Generator) -> dict[str, NDArray[Any]]:
     """Draw a network's weights, of about the sizes that training gives them."""
-    d, ffn = architecture.d, architecture.ffn
+    d = architecture.d
 
     def normal(*shape: int, size: float) -> NDArray[np.float32]:
         return (rng.standard_normal(shape) * size).astype(np.float32)
@@ -102,12 +101,9 @@ def drawn_arrays(architecture: Architecture, words: int, rng: np.random.Generato
         "pool": normal(d, size=0.1),
     }
     for layer in range(architecture.layers):
-        for name, shape in {"qkv": (3 * d, d), "out": (d, d), "up": (ffn, d), "down": (d, ffn)}.items():
-            arrays[f"layer.{layer}.{name}.weight"] = normal(*shape, size=shape[1] ** -0.5)
-            arrays[f"layer.{layer}.{name}.bias"] = normal(shape[0], size=0.1)
-        for name in ("norm1", "norm2"):
-            arrays[f"layer.{layer}.{name}.gain"] = 1 + normal(d, size=0.1)
-            arrays[f"layer.{layer}.{name}.bias"] = normal(d, size=0.1)
+        for name, shape in layer_shapes(architecture).items():
+            drawn = normal(*shape, size=shape[1] ** -0.5 if len(shape) == 2 else 0.1)
+            arrays[f"layer.{layer}.{name}"] = 1 + drawn if name.endswith(".gain") else drawn
     return arrays
 
 
@@ -147,14 +143,6 @@ def fastest(
             trials.append((min(took[1:]), f"{way}, batches of {size}", peer, size))
     _, setting, peer, size = min(trials, key=lambda trial: trial[0])  # type: ignore[assignment]
     return Contender(name, "float32", threads, peer.prepare(rows, size), setting)  # type: ignore[attr-defined]
-
-
-def version_of(distribution: str) -> str | None:
-    """Return the installed version of *distribution*, None if it is not installed."""
-    try:
-        return importlib.metadata.version(distribution)
-    except importlib.metadata.PackageNotFoundError:
-        return None
 
 
 def measure(contenders: Sequence[Contender], rounds: int, peaks: dict[int, list[float]]) -> None:
@@ -270,7 +258,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     flops = 2.0 * networks["float32"].multiply_adds(lengths)
     medians = {(one.name, one.threads): one.median_s for one in contenders if one.name in PEERS}
     info = core_info()
-    options.results.mkdir(exist_ok=True, parents=True)
     document = {
         "machine": {
             "cpu": info["cpu"]["name"],

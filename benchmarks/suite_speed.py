@@ -99,7 +99,7 @@ def table(document: dict[str, Any]) -> str:
 
 def write_results(directory: Path, name: str, document: Mapping[str, Any], table: str) -> None:
     """Write *document* and its *table* as *name*.json and *name*.md to *directory*, and print the table."""
-    directory.mkdir(exist_ok=True)
+    directory.mkdir(parents=True, exist_ok=True)
     (directory / f"{name}.json").write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
     (directory / f"{name}.md").write_text(table, encoding="utf-8")
     print(table, end="")

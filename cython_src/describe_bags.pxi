@@ -1,16 +1,9 @@
 # Bags: tokens and paths of the nodes of one function.
 
-cdef struct Assertion:
-    # Texts that stand for the call, and how many of its arguments are looked at (-1: all).
-    int32_t texts[4]
-    int n_texts
-    int n_arguments
-
 # Odd multipliers that spread the parts of a path over 32 bits (those of xxHash).
 cdef uint32_t LEAF = 0x9E3779B1U
 cdef uint32_t PARENT = 0x85EBCA77U
 cdef uint32_t GRANDPARENT = 0xC2B2AE3DU
-cdef int MOST_ASSERTIONS = 32
 
 
 cdef class Bags:
@@ -19,29 +12,16 @@ cdef class Bags:
     cdef Texts texts
     cdef Tree tree
     cdef Constants constants
-    cdef Assertion assertions[32]
-    cdef int n_assertions
+    cdef Assertions assertions
     cdef Weighted tokens, paths
-    cdef int32_t self_text, stars, tag_args
+    cdef int32_t stars
     cdef uint32_t label_assert
 
     def __cinit__(self, Texts texts not None, Tree tree not None, Constants constants not None):
-        cdef Assertion *assertion
-        cdef int i
         self.texts, self.tree, self.constants = texts, tree, constants
-        self.self_text = texts.named("self")
+        self.assertions = Assertions(texts)
         self.stars = texts.named("**")
-        self.tag_args = texts.named("|args")
         self.label_assert = texts.hash(texts.named("Assert.args"), PLAIN)
-        for name, (parts, count) in plain.ASSERTIONS.items():
-            if self.n_assertions == MOST_ASSERTIONS or len(parts) > 4:
-                raise RuntimeError("more assertions of unittest than there is room for")
-            assertion = &self.assertions[self.n_assertions]
-            assertion.n_texts, assertion.n_arguments = len(parts), -1 if count is None else count
-            for i in range(assertion.n_texts):
-                assertion.texts[i] = texts.named(parts[i])
-            self.n_assertions += 1
-            texts.at[texts.named(name)].assertion = self.n_assertions
 
     def __dealloc__(self):
         PyMem_RawFree(self.tokens.at)
@@ -97,36 +77,16 @@ cdef class Bags:
         return 0
 
     cdef bint _read_assertion(self, Node *call, size_t function) except -1:
-        """Write a call of unittest's assertions as a comparison, and mark what is not looked at; tell whether it is."""
+        """Count a call of unittest's assertions as what stands for it; tell whether it is one."""
+        cdef Assertion *assertion = self.assertions.read(self.tree, call, function)
         cdef Node *nodes = self.tree.nodes
-        cdef Assertion *assertion
-        cdef size_t child
-        cdef int number = 0, i
-        if self.tree.kinds[nodes[function].kind].code != ATTRIBUTE:
-            return False
-        number = self.texts.at[nodes[function].text].assertion
-        if not number:
-            return False
-        if self.tree.kinds[nodes[function + 1].kind].code != NAME or nodes[function + 1].text != self.self_text:
-            return False
-        assertion = &self.assertions[number - 1]
-        number = 0
-        child = nodes[function].end
-        while child < <size_t> call.end and nodes[child].tag == self.tag_args:
-            number += 1
-            child = nodes[child].end
-        if number < assertion.n_arguments:
+        cdef size_t child = function
+        cdef int i
+        if assertion == NULL:
             return False
         for i in range(assertion.n_texts):
             put_feature(&self.tokens, self.texts.hash(assertion.texts[i], PLAIN), 1)
-        nodes[function].is_skipped = True
-        number = 0
-        child = nodes[function].end
         while child < <size_t> call.end:
-            if nodes[child].tag == self.tag_args and (assertion.n_arguments < 0 or number < assertion.n_arguments):
-                nodes[child].label = self.label_assert
-                number += 1
-            else:
-                nodes[child].is_skipped = True
+            nodes[child].label = self.label_assert
             child = nodes[child].end
         return True

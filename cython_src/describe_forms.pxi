@@ -19,6 +19,8 @@ cdef class Describer:
     cdef int32_t keyword_hole, as_hole, alias_hole, module_hole, type_hole
     cdef int32_t tag_args, tag_posonlyargs, tag_kwonlyargs
     cdef uint32_t label_decorator, label_args, label_body
+    # Texts of the numbers of local names.
+    cdef Ids locals
 
     def __cinit__(self):
         cdef Texts texts = Texts()
@@ -59,6 +61,7 @@ cdef class Describer:
         PyMem_RawFree(self.loaded.at)
         PyMem_RawFree(self.sequence.at)
         PyMem_RawFree(self.ends.at)
+        PyMem_RawFree(self.locals.at)
 
     cdef bint is_full(self) noexcept:
         """Tell whether so much is known that it should be forgotten: generated names must not fill the memory."""
@@ -286,6 +289,12 @@ cdef class Describer:
     cdef inline int _separate(self, Chars *parts) except -1:
         return put_chars(parts, b"\0", 1) if parts.size else 0
 
+    cdef int32_t _local(self, int32_t number) except -1:
+        """Return the text of the local name *number*: ``L0``, ``L1`` and so on."""
+        while <size_t> number >= self.locals.size:
+            put_id(&self.locals, self.texts.named(f"L{self.locals.size}"))
+        return self.locals.at[number]
+
     cdef int _render(self, bint numbers_locals) except -1:
         """Write the form with its local names numbered by first appearance, and note the sequence of its hashes."""
         cdef Texts texts = self.texts
@@ -303,28 +312,28 @@ cdef class Describer:
                     if text.numbered != self.serial:
                         text.numbered, text.number = self.serial, n_locals
                         n_locals += 1
-                    number, prefix = texts.local(text.number), PLAIN
+                    number, prefix = self._local(text.number), PLAIN
             if i:
                 put_chars(&self.written, b"\0", 1)
             text = &texts.at[number]
             put_chars(&self.written, PREFIXES[prefix], PREFIX_SIZES[prefix])
             put_chars(&self.written, text.utf8, text.size)
-            if prefix != PLAIN or not text.is_structure:
+            # What only holds a form together is no part of a sequence of code.
+            if prefix != PLAIN or not text.size or (text.utf8[0] != c")" and text.utf8[0] != c"|"):
                 put_id(&self.sequence, texts.hash(number, prefix))
         return 0
 
     cdef tuple _free_names(self):
         cdef Text *text
         cdef size_t i
-        names = []
+        names = set()
         for i in range(self.loaded.size):
             text = &self.texts.at[self.loaded.at[i]]
-            if text.is_builtin or text.argument == self.serial:
+            if text.argument == self.serial:
                 continue
             if text.bound != self.serial or text.declared == self.serial:
-                names.append(<object> text.string)
-        names.sort()
-        return tuple(names)
+                names.add(<object> text.string)
+        return tuple(sorted(names - BUILTINS))
 
     cdef tuple _names_below(self, size_t stop):
         cdef Node *node
@@ -332,9 +341,9 @@ cdef class Describer:
         names = set()
         for i in range(stop):
             node = &self.tree.nodes[i]
-            if self.tree.kinds[node.kind].code == NAME and not self.texts.at[node.text].is_builtin:
+            if self.tree.kinds[node.kind].code == NAME:
                 names.add(<object> self.texts.at[node.text].string)
-        return tuple(sorted(names))
+        return tuple(sorted(names - BUILTINS))
 
 
 cdef bytes _bytes(Chars *text):

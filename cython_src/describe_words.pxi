@@ -10,24 +10,6 @@ cdef struct Word:
     int64_t met
 
 
-# 0: between words; 1: digit; 2: letter or underscore.
-cdef unsigned char WORD_CLASS[256]
-
-
-cdef void _fill_word_classes() noexcept:
-    cdef int i
-    for i in range(256):
-        if c"0" <= i <= c"9":
-            WORD_CLASS[i] = 1
-        elif c"a" <= i <= c"z" or c"A" <= i <= c"Z" or i == c"_":
-            WORD_CLASS[i] = 2
-        else:
-            WORD_CLASS[i] = 0
-
-
-_fill_word_classes()
-
-
 cdef class Words:
     """Hash the words of sources in ASCII as `describe.word_features` does."""
 
@@ -96,11 +78,7 @@ cdef class Words:
         return <int32_t> (self.size - 1)
 
     cdef int _hash_parts(self, const char *text, size_t size) except -1:
-        """Add the features of one word: its own, those of its parts, and those of neighbouring parts.
-
-        Parts are runs of small letters, with one capital before them or without, of capitals that no small letter
-        follows, and of digits; any number is one part, and letters count as small.
-        """
+        """Add the features of one word: its own, those of its parts, and those of neighbouring parts."""
         cdef size_t at = 0, start, kept
         cdef uint32_t state = crc_more(0xFFFFFFFFU, b"w:", 2), pair = 0
         cdef char letter
@@ -116,37 +94,12 @@ cdef class Words:
         put_id(&self.ids, ~state)
         self.pairs.size = 0
         at = 0
-        while at < size:
-            start = at
-            if c"0" <= text[at] <= c"9":
-                while at < size and c"0" <= text[at] <= c"9":
-                    at += 1
-            elif c"A" <= text[at] <= c"Z":
-                at += 1
-                if at < size and c"a" <= text[at] <= c"z":
-                    while at < size and c"a" <= text[at] <= c"z":
-                        at += 1
-                else:
-                    while at < size and c"A" <= text[at] <= c"Z":
-                        at += 1
-                    # The last capital belongs to the small letters after it.
-                    if at < size and c"a" <= text[at] <= c"z":
-                        at -= 1
-            elif c"a" <= text[at] <= c"z":
-                while at < size and c"a" <= text[at] <= c"z":
-                    at += 1
-            else:
-                at += 1
-                continue
+        while next_part(text, size, &at, &start):
             state = 0xFFFFFFFFU
             if follows:
                 pair = crc_more(pair, b"_", 1)
             for kept in range(start, at):
-                letter = text[kept]
-                if c"0" <= letter <= c"9":
-                    letter = c"#"
-                elif c"A" <= letter <= c"Z":
-                    letter += 32
+                letter = hashed_letter(text[kept])
                 state = crc_more(state, &letter, 1)
                 if follows:
                     pair = crc_more(pair, &letter, 1)

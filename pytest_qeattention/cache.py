@@ -56,11 +56,11 @@ def code_key() -> bytes:
     """Name what results depend on beside the files: this package's code, Python, NumPy, the processor, settings."""
     package = Path(__file__).resolve().parent
     state = blake2b(digest_size=20)
-    parts = (package / name for name in ("attention", "encoder", "index"))
+    parts = (package / name for name in ("attention", "encoder", "index", "syntax"))
     for directory in (package, *parts, *_folders(package / "similarity")):
         for path in sorted(directory.iterdir()):
             # Weights of encoders are named in the keys of what they made.
-            if path.suffix in (".py", ".so", ".pyd") or path.name == "background.bin":
+            if path.suffix in (".py", ".so", ".pyd") or (path.suffix == ".bin" and directory.name == "similarity"):
                 data = path.read_bytes()
                 state.update(f"{path.relative_to(package)}\0{len(data)}\0".encode() + data)
     settings = [os.environ.get(name) for name in ("QE_BACKEND", "QE_ISA")]

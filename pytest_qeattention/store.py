@@ -34,6 +34,7 @@ HEADER_BYTES = _HEADER.size
 _CONTAINER = 1
 _TEMPORARY_PREFIX = ".qe-"
 _TEMPORARY_SUFFIX = ".tmp"
+_PRIVATE = 0o600
 # A writer that was killed leaves its temporary file. Nobody writes for an hour, so what is older is such a
 # leftover.
 _LEFTOVER_AGE_S = 3600
@@ -157,13 +158,13 @@ def _taken(path: Path, magic: bytes, version: int, take: Callable[[BinaryIO, int
     return payload
 
 
-def write_checked(path: Path, payload: bytes, *, magic: bytes, version: int) -> str | None:
+def write_checked(path: Path, payload: bytes, *, magic: bytes, version: int, mode: int = _PRIVATE) -> str | None:
     """Replace the file at *path* by *payload* under a checked header, atomically.
 
     A reader, a second writer or a crash at any moment finds the old file or the new one, never a mixture. The
-    file is readable by its owner only. Missing directories are created; where that creates pytest's cache
-    directory, it gets the markers that pytest would have put there. Returns None, or the problem in words
-    when it could not be written.
+    file has the permissions *mode*: as it is, a cache is readable by its owner only. Missing directories are
+    created; where that creates pytest's cache directory, it gets the markers that pytest would have put there.
+    Returns None, or the problem in words when it could not be written.
     """
     padded = _padded(magic)
     _check_version(version)
@@ -172,7 +173,8 @@ def write_checked(path: Path, payload: bytes, *, magic: bytes, version: int) -> 
     path = Path(path)
     try:
         make_directory(path.parent)
-        _replace(path, (header, payload), mode=0o600)
+        # Not every file system changes permissions: a private file is made with its own.
+        _replace(path, (header, payload), mode=_PRIVATE, permissions=None if mode == _PRIVATE else mode)
     except OSError as error:
         return f"{path} cannot be written ({_reason(error)}); the run goes on without saving it"
     _remove_leftovers(path.parent)
@@ -311,7 +313,7 @@ def _write_output(path: Path, data: bytes) -> None:
         # Replacing it would succeed in a writable directory, against what its owner said.
         raise PermissionError(errno.EACCES, "the file is write-protected")
     try:
-        _replace(path, (data,), mode=0o600, permissions=stat.S_IMODE(status.st_mode))
+        _replace(path, (data,), mode=_PRIVATE, permissions=stat.S_IMODE(status.st_mode))
     except OSError as error:
         # A single file mounted into a container, or a directory of somebody else.
         if error.errno not in (errno.EACCES, errno.EPERM, errno.EBUSY, errno.EROFS):

@@ -15,8 +15,10 @@ ROOT = Path(__file__).resolve().parents[1]
 @pytest.fixture(autouse=True)
 def _settings_of_the_caller(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep what the caller's environment says about the plugin out of the tests."""
-    for name in ("QE_BACKEND", "QE_ISA", "QE_THREADS", "QE_STORE", "PYTEST_ADDOPTS"):
+    for name in ("QE_BACKEND", "QE_ISA", "QE_THREADS", "QE_STORE"):
         monkeypatch.delenv(name, raising=False)
+    # At the end of every run Hypothesis' plugin imports Hypothesis, which takes longer than all else in a small run.
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:hypothesispytest")
 
 
 @pytest.fixture

@@ -1,82 +1,101 @@
-"""Measure what the encoder finds that words and shape do not, on projects that it was not trained on.
+"""Measure what finds tests that are asked for otherwise than by a test, on projects that nothing was fitted on.
 
-    python -m benchmarks.quality.encoder words NAME=DIR... --encoder LABEL=WEIGHTS... [--minilm] [--results DIR]
-    python -m benchmarks.quality.encoder copies NAME=DIR... --encoder LABEL=WEIGHTS... [--minilm] [--results DIR]
+    python -m benchmarks.quality.encoder words NAME=DIR... [--encoder LABEL=WEIGHTS]... [--minilm] [--results DIR]
+    python -m benchmarks.quality.encoder functions NAME=DIR... --truth DIR [--encoder LABEL=WEIGHTS]... [--minilm]
+    python -m benchmarks.quality.encoder copies NAME=DIR... [--encoder LABEL=WEIGHTS]... [--minilm]
 
-``words``: the docstring of a test, or else its name, asks for the test, which has neither; the suite is the pool.
-``copies``: an edited copy of a test asks for it (edits.py); the pool is the chosen tests.
+``words``: the docstring of a test, or else its name, asks for the test, which has neither; the suite is the pool. Mean
+reciprocal rank.
+``functions``: a function of the product asks for a test that executes it; the truth are NAME.json files that
+benchmarks.quality.executed wrote, of which functions with at most 20 tests count. Share found among the first five.
+``copies``: an edited copy of a test asks for it (edits.py); the pool is the chosen tests. Average precision of pairs.
 
-DIR holds a project of which no version may be among the corpora of the training. WEIGHTS is a file that
-benchmarks.training.export wrote, or ``qe`` for the one in the package. Beside the encoders stand sub-word TF-IDF
-(scikit-learn, to be installed) and with --minilm MiniLM; *with words* is the sum of an encoder's cosine and TF-IDF's.
-Differences are means over projects, their intervals those of 2,000 bootstrap samples of projects.
-Writes encoder_words or encoder_copies as JSON and Markdown to --results.
+DIR holds a project of which no version may be among the corpora of the training (with --development one has to be:
+weights are chosen there, and results are not written). WEIGHTS is a file that benchmarks.training.export wrote, or
+``qe`` for the one in the package. "ranking" is what ``--rank`` does, "ranking + LABEL" the same with an encoder's
+cosines; "copies" knows the pair model of ``--qe-similar`` in its place. Beside them stand sub-word TF-IDF
+(scikit-learn, to be installed), which reads the same texts, and with --minilm MiniLM. Of equal scores the worst rank
+counts. Differences are means over projects, their intervals those of 2,000 bootstrap samples of projects.
+Writes encoder_TASK as JSON and Markdown to --results.
 """
 
 from __future__ import annotations
 
 import argparse
 import ast
-import random
+import json
 import re
 import sys
-import textwrap
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from keyword import iskeyword
-from pathlib import Path
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.quality.edits import FunctionNode, edited
-from benchmarks.quality.measures import average_precision
+from benchmarks.quality.copies import copies_measure
+from benchmarks.rival_speed import named
 from benchmarks.suite_speed import write_results
 from benchmarks.training.corpus import is_corpus
 from pytest_qeattention.encoder.encoder import Encoder
-from pytest_qeattention.similarity.forms import is_docstring
+from pytest_qeattention.similarity.explain import parse_unit
+from pytest_qeattention.similarity.model import Unit
+from pytest_qeattention.similarity.queries import CodeQuery, WordsQuery, read_query
+from pytest_qeattention.similarity.ranking import Ranker, Ways
 from pytest_qeattention.similarity.service import suite_from_paths
-from pytest_qeattention.similarity.words import words_of
+from pytest_qeattention.syntax.nodes import is_docstring
+from pytest_qeattention.syntax.words import words_of
 
 FloatArray = npt.NDArray[np.float64]
-Scores = Callable[[Sequence[str], Sequence[str], bool], FloatArray]
-"""Queries, pool and whether queries are code to cosines (queries, pool)."""
 
 RESULTS = Path(__file__).parents[1] / "results"
+TASKS = {
+    "words": "mean reciprocal rank",
+    "functions": "share found among the first five",
+    "copies": "average precision of pairs",
+}
 BOOTSTRAP = 2000
 LEAST_QUERY_WORDS = 3
-MOST_COPIES = 300
-LEAST_STATEMENTS = 3
+MOST_TESTS_OF_ONE = 20
+MOST_QUERIES = 400
+FOUND_AT = 5
+# What an encoder's cosine adds to a ranking, whose scores are shares of 1; chosen on the development projects.
+ENCODER_WEIGHTS = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4)
+ENCODER_WEIGHT = 0.15
+RIVALS = ("names", "TF-IDF", "MiniLM", "AST tokens", "AST tokens, locals as holes", "ranking", "pair model")
 
 
 @dataclass(frozen=True, slots=True)
-class Test:
+class Asked:
     """Hold a test as it is asked for: by words that are not in it."""
 
     query: str
-    code: str
-    node: FunctionNode
+    unit: Unit
 
 
-def load_tests(directory: Path) -> list[Test]:
-    """Read the tests below *directory*; the query is empty where there are too few words."""
-    tests = []
-    for unit in suite_from_paths([str(directory)], cwd=directory).units:
-        node = ast.parse(textwrap.dedent(unit.source)).body[0]
-        if not isinstance(node, FunctionNode):
-            continue
-        docstring = ast.get_docstring(node) or ""
-        words = docstring if len(words_of(docstring)) >= LEAST_QUERY_WORDS else " ".join(words_of(unit.name)[1:])
-        node.body = [each for each in node.body if not is_docstring(each)] or [ast.Pass()]
-        node.name = "test"
-        query = words if len(words_of(words)) >= LEAST_QUERY_WORDS else ""
-        tests.append(Test(query, ast.unparse(ast.fix_missing_locations(node)), node))
-    return tests
+def without_words(unit: Unit) -> Asked | None:
+    """Return *unit* without name and docstring, and the query that these are, empty for too few words."""
+    node = parse_unit(unit)
+    if node is None:
+        return None
+    docstring = ast.get_docstring(node) or ""
+    words = docstring if len(words_of(docstring)) >= LEAST_QUERY_WORDS else " ".join(words_of(unit.name)[1:])
+    node.body = [each for each in node.body if not is_docstring(each)] or [ast.Pass()]
+    node.name = "test"
+    source = ast.unparse(ast.fix_missing_locations(node))
+    owner = unit.qualname.rpartition("::")[0]
+    bare = replace(unit, source=source, name="test", qualname=f"{owner}::test".removeprefix("::"), docstring=None)
+    return Asked(words if len(words_of(words)) >= LEAST_QUERY_WORDS else "", bare)
 
 
-def tfidf_scores(queries: Sequence[str], pool: Sequence[str], queries_are_code: bool) -> FloatArray:
-    """Return cosines of sub-word TF-IDF, its weights those of the pool."""
+def text_of(unit: Unit) -> str:
+    """Return what every method may read of a test: its source, class and file."""
+    return f"{unit.source} {unit.qualname.rpartition('::')[0]} {PurePosixPath(unit.path).stem}"
+
+
+def tfidf(queries: Sequence[str], pool: Sequence[str]) -> FloatArray:
+    """Return cosines of sub-word TF-IDF, its weights those of the pool, float64 (queries, pool)."""
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     vectorizer = TfidfVectorizer(analyzer=words_of, sublinear_tf=True)
@@ -84,54 +103,102 @@ def tfidf_scores(queries: Sequence[str], pool: Sequence[str], queries_are_code: 
     return np.asarray((vectorizer.transform(queries) @ documents.T).todense(), np.float64)
 
 
-def encoder_scores(encoder: Encoder) -> Scores:
-    """Return what scores by the vectors of *encoder*."""
+def evenly(numbers: Sequence[int]) -> list[int]:
+    """Return at most `MOST_QUERIES` of *numbers*, evenly chosen."""
+    places = np.linspace(0, len(numbers) - 1, min(len(numbers), MOST_QUERIES)).round().astype(int)
+    return [numbers[place] for place in places.tolist()]
 
-    def scores(queries: Sequence[str], pool: Sequence[str], queries_are_code: bool) -> FloatArray:
-        asked = encoder.functions(queries) if queries_are_code else encoder.texts(queries)
-        return np.asarray(asked @ encoder.functions(pool).T, np.float64)
 
+def with_encoders(
+    scores: dict[str, FloatArray], encoders: Mapping[str, Encoder], cosines: Callable[[Encoder], FloatArray]
+) -> dict[str, FloatArray]:
+    """Add to *scores* those of each encoder, alone and with the ranking."""
+    for label, encoder in encoders.items():
+        scores[label] = cosines(encoder)
+        for weight in ENCODER_WEIGHTS:
+            suffix = "" if weight == ENCODER_WEIGHT else f" x {weight}"
+            scores[f"ranking + {label}{suffix}"] = scores["ranking"] + weight * scores[label]
     return scores
 
 
-def with_words(scores: Scores) -> Scores:
-    """Return what adds the cosines of TF-IDF."""
-
-    def both(queries: Sequence[str], pool: Sequence[str], queries_are_code: bool) -> FloatArray:
-        return scores(queries, pool, queries_are_code) + tfidf_scores(queries, pool, queries_are_code)
-
-    return both
-
-
-def words_measure(tests: Sequence[Test], methods: Mapping[str, Scores]) -> dict[str, float]:
-    """Return the mean reciprocal rank of each method; of equal scores the worst rank counts."""
-    asked = [at for at, test in enumerate(tests) if test.query]
-    pool = [test.code for test in tests]
-    measured = {}
-    for name, method in methods.items():
-        scores = method([tests[at].query for at in asked], pool, False)
-        own = scores[np.arange(len(asked)), asked]
-        # Copies of the right code are as right as it is.
-        same = np.array([[pool[at] == other for other in pool] for at in asked])
-        better = ((scores >= own[:, None]) & ~same).sum(axis=1)
-        measured[name] = float(np.mean(1 / (1 + better)))
-    return measured
-
-
-def copies_measure(tests: Sequence[Test], methods: Mapping[str, Scores]) -> dict[str, float]:
-    """Return the average precision over all pairs of a test and a copy; each test has one copy."""
-    chosen = random.Random(0)
-    usable = [test for test in tests if len(test.node.body) >= LEAST_STATEMENTS]
-    some = chosen.sample(usable, min(MOST_COPIES, len(usable)))
-    nodes = [test.node for test in usable]
-    names = sorted({name for test in usable for name in re.findall(r"[a-z_]{4,}", test.code) if not iskeyword(name)})
-    pool = [test.code for test in some]
-    copies = [edited(test.node, nodes, names, chosen) for test in some]
-    is_own = np.eye(len(some), dtype=bool).ravel()
-    return {
-        name: average_precision(is_own[np.argsort(-method(copies, pool, True).ravel(), kind="stable")])
-        for name, method in methods.items()
+def words_measure(directory: Path, encoders: Mapping[str, Encoder], _: Path | None) -> dict[str, float]:
+    """Return the mean reciprocal rank of each method."""
+    asked = [each for unit in suite_from_paths([str(directory)], cwd=directory).units if (each := without_words(unit))]
+    queried = evenly([at for at, each in enumerate(asked) if each.query])
+    units = [each.unit for each in asked]
+    queries = [asked[at].query for at in queried]
+    ranker = Ranker(units, cwd=directory)
+    scores = {
+        "TF-IDF": tfidf(queries, [text_of(unit) for unit in units]),
+        "ranking": np.stack([ranker.words(WordsQuery(query)) for query in queries]),
     }
+    codes = [unit.source for unit in units]
+    with_encoders(
+        scores,
+        encoders,
+        lambda encoder: np.asarray(encoder.texts(queries) @ encoder.functions(codes).T, np.float64),
+    )
+    # Copies of the right code are as right as it is.
+    content = np.unique(np.array([hash_of(code) for code in codes]), return_inverse=True)[1]
+    right = content[queried][:, None] == content[None, :]
+    return {name: float(np.mean(1 / ranks(each, right))) for name, each in scores.items()}
+
+
+def hash_of(text: str) -> str:
+    """Return a short name of *text*."""
+    from hashlib import blake2b
+
+    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
+
+
+def ranks(scores: FloatArray, right: npt.NDArray[np.bool_]) -> FloatArray:
+    """Return for each row of *scores* the rank of its best right answer, from 1; equals that are wrong come first."""
+    best = np.where(right, scores, -np.inf).max(axis=1)
+    found: FloatArray = 1.0 + ((scores >= best[:, None]) & ~right).sum(axis=1)
+    return found
+
+
+def functions_measure(directory: Path, encoders: Mapping[str, Encoder], truth: Path | None) -> dict[str, float]:
+    """Return how often each method has a test that executes the function among the first five."""
+    if truth is None:
+        raise ValueError("--truth says where the files of benchmarks.quality.executed are; it is not given")
+    document = json.loads((truth / f"{directory.name}.json").read_text(encoding="utf-8"))
+    units = suite_from_paths(document["suite"], cwd=directory).units
+    places = {unit.nodeid: at for at, unit in enumerate(units)}
+    questions: list[tuple[CodeQuery, list[int]]] = []
+    for function in document["functions"]:
+        tests = [places[test] for test in function["tests"] if test in places]
+        name = function["qualname"].replace(".", "::")
+        if tests and len(function["tests"]) <= MOST_TESTS_OF_ONE and "<locals>" not in name:
+            query = read_query(f"{function['path']}::{name}", directory)
+            if isinstance(query, CodeQuery):
+                questions.append((query, tests))
+    questions = [questions[at] for at in evenly(range(len(questions)))]
+    right = np.zeros((len(questions), len(units)), bool)
+    for row, (_, tests) in enumerate(questions):
+        right[row, tests] = True
+    queries = [query for query, _ in questions]
+    pool = [text_of(unit) for unit in units]
+    ranker = Ranker(units, cwd=directory)
+    ways = Ways(units, queries, directory)
+    reached = [ways.to(query).weights for query in queries]
+    scores = {
+        "names": tfidf([query.name for query in queries], pool),
+        "TF-IDF": tfidf(
+            [f"{query.source} {query.name} {PurePosixPath(query.paths[0]).stem}" for query in queries], pool
+        ),
+        "ranking": np.stack([ranker.code(query, reach) for query, reach in zip(queries, reached, strict=True)]),
+        "ranking without references": np.stack([ranker.code(query, np.zeros(len(units))) for query in queries]),
+    }
+    codes = [unit.source for unit in units]
+    with_encoders(
+        scores,
+        encoders,
+        lambda encoder: np.asarray(
+            encoder.functions([query.source for query in queries]) @ encoder.functions(codes).T, np.float64
+        ),
+    )
+    return {name: float(np.mean(ranks(each, right) <= FOUND_AT)) for name, each in scores.items()}
 
 
 def differences(rows: Mapping[str, Mapping[str, float]], one: str, other: str) -> dict[str, float]:
@@ -156,57 +223,61 @@ def table(document: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def named(text: str) -> tuple[str, str]:
-    """Split ``NAME=VALUE``."""
-    name, separator, value = text.partition("=")
-    if not separator or not name or not value:
-        raise argparse.ArgumentTypeError(f"{text}: expected NAME=VALUE")
-    return name, value
-
-
-def refuse_corpora(parser: argparse.ArgumentParser, names: Sequence[str]) -> None:
-    """End with a usage error when one of *names*, less a version, is a distribution that the encoder was trained on."""
+def check_projects(parser: argparse.ArgumentParser, names: Sequence[str], *, development: bool) -> None:
+    """End with a usage error where a project is among the corpora of the training, or with --development is not."""
     for name in names:
-        if is_corpus(re.sub(r"-\d.*", "", name)):
-            parser.error(f"{name} is among the corpora of the training: it says nothing of unseen projects")
+        if is_corpus(re.sub(r"-\d.*", "", name)) != development:
+            parser.error(
+                f"{name} is none of the corpora of the training: it stays unseen until the end"
+                if development
+                else f"{name} is among the corpora of the training: it says nothing of unseen projects"
+            )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure one task."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("task", choices=("words", "copies"))
+    parser.add_argument("task", choices=tuple(TASKS))
     parser.add_argument("projects", nargs="+", type=named, metavar="NAME=DIR")
     parser.add_argument("--encoder", type=named, action="append", default=[], metavar="LABEL=WEIGHTS")
     parser.add_argument("--minilm", action="store_true", help="also measure MiniLM")
+    parser.add_argument("--truth", type=Path, metavar="DIR", help="of functions: where NAME.json of the projects are")
+    parser.add_argument("--development", action="store_true", help="measure on corpora, to choose weights")
+    parser.add_argument("--cache", type=Path, metavar="DIR", help="keep vectors there")
     parser.add_argument("--results", type=Path, default=RESULTS, metavar="DIR")
     options = parser.parse_args(arguments)
-    refuse_corpora(parser, [name for name, _ in options.projects])
-    methods: dict[str, Scores] = {"TF-IDF": tfidf_scores}
-    encoders = {label: Encoder(path) for label, path in options.encoder}
+    check_projects(parser, [name for name, _ in options.projects], development=options.development)
+    if options.task == "functions" and options.truth is None:
+        parser.error("functions needs --truth, the folder with what benchmarks.quality.executed wrote")
+    encoders = {label: Encoder(path, cache_dir=options.cache) for label, path in options.encoder}
     if options.minilm:
-        encoders["MiniLM"] = Encoder("minilm")
-    for label, encoder in encoders.items():
-        methods[label] = encoder_scores(encoder)
-        methods[f"{label} with words"] = with_words(methods[label])
-    measure = words_measure if options.task == "words" else copies_measure
+        encoders["MiniLM"] = Encoder("minilm", cache_dir=options.cache)
+    measures = {"words": words_measure, "functions": functions_measure, "copies": copies_measure}
     rows = {}
     for name, directory in options.projects:
-        rows[name] = measure(load_tests(Path(directory).resolve()), methods)
-        print(f"{name}: {rows[name]}", file=sys.stderr, flush=True)
-    rivals = [name for name in ("TF-IDF", "MiniLM", "MiniLM with words") if name in methods]
+        rows[name] = measures[options.task](Path(directory).resolve(), encoders, options.truth)
+        print(
+            f"{name}: { {method: round(value, 3) for method, value in rows[name].items()} }",
+            file=sys.stderr,
+            flush=True,
+        )
+    methods = list(next(iter(rows.values())))
     document = {
         "task": options.task,
-        "measure": "mean reciprocal rank" if options.task == "words" else "average precision of pairs",
+        "measure": TASKS[options.task],
         "models": {label: encoder.model for label, encoder in encoders.items()},
         "projects": rows,
         "differences": {
             f"{name} less {rival}": differences(rows, name, rival)
             for name in methods
-            for rival in rivals
-            if name not in rivals
+            for rival in RIVALS
+            if name not in RIVALS[:-2] and rival in methods and rival != name
         },
     }
-    write_results(options.results, f"encoder_{options.task}", document, table(document))
+    if options.development:
+        print(table(document))
+    else:
+        write_results(options.results, f"encoder_{options.task}", document, table(document))
     return 0
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -76,12 +75,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for total in totals:
         kept = sorted(feature for feature, share in total.items() if share / len(used) >= LEAST_SHARE)
         bags.append(Background(np.array(kept, np.uint32), np.array([total[feature] / len(used) for feature in kept])))
-    problem = write_checked(options.table, pack(bags), magic=MAGIC, version=VERSION)
+    # It is installed for everybody.
+    problem = write_checked(options.table, pack(bags), magic=MAGIC, version=VERSION, mode=0o644)
     if problem is not None:
         print(problem)
         return 1
-    # Caches are private to their user; this file is installed for everybody.
-    os.chmod(options.table, 0o644)
     record = {
         "features": {bag: len(background.features) for bag, background in zip(BAGS, bags, strict=True)},
         "least_share": LEAST_SHARE,

@@ -273,19 +273,27 @@ def declared_licence(directory: Path) -> str:
     return named or "; ".join(text.rpartition(" :: ")[2] for text in classifiers)
 
 
-def counts(directory: Path) -> dict[str, int]:
-    """Count the Python files of a distribution, its functions, and its tests by the name of file and function."""
-    files = functions = tests = unread = 0
+def parsed(directory: Path) -> Iterator[tuple[Path, ast.Module | None]]:
+    """Yield path, which starts in the distribution, and tree of each Python file in order; None for what is none."""
     for path in sorted(directory.rglob("*.py")):
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 tree = ast.parse(path.read_bytes())
         except (SyntaxError, ValueError, RecursionError, MemoryError):
+            tree = None
+        yield path.relative_to(directory), tree
+
+
+def counts(directory: Path) -> dict[str, int]:
+    """Count the Python files of a distribution, its functions, and its tests by the name of file and function."""
+    files = functions = tests = unread = 0
+    for path, tree in parsed(directory):
+        if tree is None:
             unread += 1
             continue
         files += 1
-        in_tests = is_test_file(path.relative_to(directory))
+        in_tests = is_test_file(path)
         for node in ast.walk(tree):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 functions += 1

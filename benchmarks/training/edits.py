@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from types import EllipsisType
 
 from pytest_qeattention.similarity.describe import BUILTINS
-from pytest_qeattention.similarity.forms import FunctionNode
+from pytest_qeattention.syntax.nodes import FunctionNode
 
 Literal = str | bytes | int | float | complex | EllipsisType | None
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from pytest_qeattention.encoder.tokens import KINDS, ROLES, Kind, TokenBatch, TokenSequence
+from pytest_qeattention.encoder.tokens import KINDS, ROLES, Kind, TokenBatch, TokenSequence, pieces
 
 IntArray = npt.NDArray[np.int64]
 
@@ -92,11 +92,7 @@ class Collector:
     def add(self, sequence: TokenSequence, kind: Kind, file: int, bag: bytes | None = None) -> int:
         """Return the number of *sequence*, of which at most `MOST_TOKENS` are kept; *bag* is its own parts if None."""
         bag = sequence.parts if bag is None else bag
-        if len(sequence) > MOST_TOKENS:
-            kept = sum(sequence.counts[:MOST_TOKENS])
-            sequence = TokenSequence(
-                sequence.roles[:MOST_TOKENS], sequence.counts[:MOST_TOKENS], sequence.parts[: 4 * kept]
-            )
+        sequence = pieces(sequence, MOST_TOKENS)[0]
         key = (file, kind, sequence)
         known = self._known.get(key)
         if known is not None:

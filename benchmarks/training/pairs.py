@@ -36,8 +36,8 @@ from benchmarks.training.sources import (
     read_distribution,
     summary,
 )
-from pytest_qeattention.encoder.tokens import MOST_PARTS, ROLES, TokenSequence, code_tokens, word_tokens
-from pytest_qeattention.similarity.forms import FunctionNode
+from pytest_qeattention.encoder.tokens import TokenSequence, code_tokens, named_tokens, word_tokens
+from pytest_qeattention.syntax.nodes import FunctionNode
 
 # Shorter bodies say too little to be found by.
 LEAST_TOKENS = 8
@@ -140,17 +140,6 @@ class _Distribution:
                 one, other = int(rows[at]), int(rows[best[at]])
                 found[min(one, other), max(one, other)] = None
         return list(found)
-
-
-def named_tokens(name: str, tokens: TokenSequence) -> TokenSequence:
-    """Put the name of a function before its *tokens*: who asks for tests of a function knows what it is called."""
-    words = word_tokens(name)
-    count = min(len(words), MOST_PARTS)
-    return TokenSequence(
-        bytes([ROLES.index("function")]) + tokens.roles,
-        bytes([count]) + tokens.counts,
-        words.parts[: 4 * count] + tokens.parts,
-    )
 
 
 def distribution_examples(directory: Path) -> Examples:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import ast
 import re
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from benchmarks.training.corpus import is_test_file
+from benchmarks.training.corpus import is_test_file, parsed
 from pytest_qeattention.similarity.describe import is_placeholder
-from pytest_qeattention.similarity.forms import FunctionNode, is_docstring
+from pytest_qeattention.syntax.nodes import FunctionNode, is_docstring
 
 # Words of a docstring past these say more of parameters than of the function.
 MOST_WORDS = 40
@@ -49,15 +48,9 @@ def read_distribution(directory: Path) -> Iterator[SourceFile]:
 
     Of files with tests only the tests count: their helpers are neither tests nor the product.
     """
-    for path in sorted(directory.rglob("*.py")):
-        relative = path.relative_to(directory)
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                tree = ast.parse(path.read_bytes())
-            yield read_file(tree, relative.as_posix(), has_tests=is_test_file(relative))
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
-            continue
+    for path, tree in parsed(directory):
+        if tree is not None:
+            yield read_file(tree, path.as_posix(), has_tests=is_test_file(path))
 
 
 def read_file(tree: ast.Module, path: str, *, has_tests: bool) -> SourceFile:

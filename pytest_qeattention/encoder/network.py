@@ -14,7 +14,14 @@ from numpy.typing import NDArray
 from pytest_qeattention.attention.arguments import FloatArray, IndexArray, thread_count
 from pytest_qeattention.attention.backend import active, threads_for
 from pytest_qeattention.encoder import reference
-from pytest_qeattention.encoder.parameters import PRECISIONS, Architecture, Precision, read_layer, read_tables
+from pytest_qeattention.encoder.parameters import (
+    PRECISIONS,
+    Architecture,
+    Precision,
+    described,
+    read_layer,
+    read_tables,
+)
 
 if TYPE_CHECKING:
     from pytest_qeattention.encoder.tokens import TokenBatch
@@ -76,7 +83,7 @@ class Network:
         """
         d = self.architecture.d
         if not isinstance(x, np.ndarray) or x.dtype != np.float32 or x.ndim != 2 or x.shape[1] != d:
-            raise ValueError(f"x is {_described(x)}, expected float32 of shape (n, {d})")
+            raise ValueError(f"x is {described(x)}, expected float32 of shape (n, {d})")
         bounds = _rising("offsets", offsets, len(x), "rows of x")
         out = np.array(x, np.float32, order="C")
         threads = self._threads(num_threads, len(x), bounds)
@@ -135,15 +142,9 @@ class Network:
         return TokenBatch(kinds=kinds, offsets=offsets, roles=roles, starts=starts, parts=parts)
 
 
-def _described(value: object) -> str:
-    if isinstance(value, np.ndarray):
-        return f"{value.dtype} of shape {value.shape}"
-    return f"a {type(value).__name__}"
-
-
 def _codes(name: str, value: object, dtype: type[np.generic], count: int | None) -> NDArray[Any]:
     if not isinstance(value, np.ndarray) or value.dtype != dtype or value.ndim != 1:
-        raise ValueError(f"{name} is {_described(value)}, expected {np.dtype(dtype)} of one dimension")
+        raise ValueError(f"{name} is {described(value)}, expected {np.dtype(dtype)} of one dimension")
     if count is not None and value.size and int(value.max()) >= count:
         raise ValueError(f"{name} holds {int(value.max())}, but the network has {count} {name}")
     return np.require(value, dtype, ["C", "A"])
@@ -151,7 +152,7 @@ def _codes(name: str, value: object, dtype: type[np.generic], count: int | None)
 
 def _rising(name: str, value: object, last: int, noun: str) -> IndexArray:
     if not isinstance(value, np.ndarray) or value.dtype.kind not in "iu" or value.ndim != 1 or not value.size:
-        raise ValueError(f"{name} is {_described(value)}, expected whole numbers of one dimension, at least one")
+        raise ValueError(f"{name} is {described(value)}, expected whole numbers of one dimension, at least one")
     bounds = np.require(value, np.int64, ["C", "A"])
     if bounds[0] != 0 or bounds[-1] != last or (bounds[1:] < bounds[:-1]).any():
         raise ValueError(f"{name} does not rise from 0 to the {last} {noun}")

@@ -67,6 +67,11 @@ class Architecture:
             raise ValueError(f"eps is {self.eps}, expected a finite number of at least 0")
 
 
+def described(value: object) -> str:
+    """Say of what type an argument is, of an array of which elements and shape."""
+    return f"{value.dtype} of shape {value.shape}" if isinstance(value, np.ndarray) else f"a {type(value).__name__}"
+
+
 def _whole(name: str, value: object, least: int, most: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
         raise ValueError(f"{name} is {value!r}, expected a whole number from {least} to {most}")
@@ -110,10 +115,10 @@ class Tables(NamedTuple):
     """(d,): its product with a token's last vector is the token's logit."""
 
 
-def read_layer(architecture: Architecture, arrays: Mapping[str, NDArray[Any]], number: int) -> Layer:
-    """Return one layer's arrays. Raises ValueError where one is missing or has another shape or type."""
+def layer_shapes(architecture: Architecture) -> dict[str, tuple[int, ...]]:
+    """Return the shape of each array of a layer by its name, in the order of `Layer`."""
     d, ffn = architecture.d, architecture.ffn
-    shapes: dict[str, tuple[int, ...]] = {
+    return {
         "norm1.gain": (d,),
         "norm1.bias": (d,),
         "qkv.weight": (3 * d, d),
@@ -127,6 +132,11 @@ def read_layer(architecture: Architecture, arrays: Mapping[str, NDArray[Any]], n
         "down.weight": (d, ffn),
         "down.bias": (d,),
     }
+
+
+def read_layer(architecture: Architecture, arrays: Mapping[str, NDArray[Any]], number: int) -> Layer:
+    """Return one layer's arrays. Raises ValueError where one is missing or has another shape or type."""
+    shapes = layer_shapes(architecture)
     return Layer(*(_floats(arrays, f"layer.{number}.{name}", shape) for name, shape in shapes.items()))
 
 
@@ -135,7 +145,7 @@ def read_tables(architecture: Architecture, arrays: Mapping[str, NDArray[Any]]) 
     d = architecture.d
     vocabulary = _array(arrays, "vocabulary")
     if vocabulary.dtype != np.uint32 or vocabulary.ndim != 1:
-        raise ValueError(f"vocabulary is {_described(vocabulary)}, expected uint32 (V,)")
+        raise ValueError(f"vocabulary is {described(vocabulary)}, expected uint32 (V,)")
     vocabulary = np.require(vocabulary, np.uint32, ["C", "A"])
     if (vocabulary[1:] <= vocabulary[:-1]).any():
         raise ValueError("vocabulary does not rise strictly, so no part can be looked up in it")
@@ -143,7 +153,7 @@ def read_tables(architecture: Architecture, arrays: Mapping[str, NDArray[Any]]) 
     words, scales = _array(arrays, "words"), None
     if words.dtype == np.int8:
         if words.shape != rows:
-            raise ValueError(f"words is {_described(words)}, expected shape {rows} to match vocabulary and d")
+            raise ValueError(f"words is {described(words)}, expected shape {rows} to match vocabulary and d")
         words, scales = np.require(words, np.int8, ["C"]), _floats(arrays, "words.scale", rows[:1])
     else:
         words = _floats(arrays, "words", rows)
@@ -166,7 +176,7 @@ def _array(arrays: Mapping[str, NDArray[Any]], name: str) -> NDArray[Any]:
     if array is None:
         raise ValueError(f"the array {name!r} is missing; the network cannot run without it")
     if not isinstance(array, np.ndarray):
-        raise ValueError(f"{name} is a {type(array).__name__}, expected a numpy array")
+        raise ValueError(f"{name} is {described(array)}, expected a numpy array")
     return array
 
 
@@ -174,9 +184,5 @@ def _floats(arrays: Mapping[str, NDArray[Any]], name: str, shape: tuple[int, ...
     """Return an array as contiguous native float32: itself where it is, else a copy; float16 is widened."""
     array = _array(arrays, name)
     if array.dtype.kind != "f" or array.dtype.itemsize > 4 or array.shape != shape:
-        raise ValueError(f"{name} is {_described(array)}, expected float32 or float16 of shape {shape}")
+        raise ValueError(f"{name} is {described(array)}, expected float32 or float16 of shape {shape}")
     return np.require(array, np.float32, ["C", "A"])
-
-
-def _described(array: NDArray[Any]) -> str:
-    return f"{array.dtype} of shape {array.shape}"

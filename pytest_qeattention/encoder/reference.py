@@ -132,13 +132,14 @@ def embedded(tables: Tables, batch: TokenBatch, number: int) -> FloatArray:
 
 def _part_rows(tables: Tables, parts: NDArray[np.uint32]) -> FloatArray:
     """Return the rows (p, d) of parts: those of known ones, and the random codes of unknown ones."""
-    rows: FloatArray = part_codes(parts, tables.roles.shape[1]) * np.float32(tables.code_scale)
-    if not len(tables.vocabulary):
-        return rows
-    place = np.minimum(np.searchsorted(tables.vocabulary, parts), len(tables.vocabulary) - 1)
-    known = tables.vocabulary[place] == parts
+    d = tables.roles.shape[1]
+    rows = np.empty((len(parts), d), np.float32)
+    place = np.searchsorted(tables.vocabulary, parts)
+    known = place < len(tables.vocabulary)
+    known[known] = tables.vocabulary[place[known]] == parts[known]
     words: NDArray[Any] = tables.words[place[known]]
     rows[known] = words if tables.word_scales is None else words * tables.word_scales[place[known], None]
+    rows[~known] = part_codes(parts[~known], d) * np.float32(tables.code_scale)
     return rows
 
 

@@ -5,8 +5,6 @@ PYTEST_DONT_REWRITE
 
 from __future__ import annotations
 
-import ast
-import textwrap
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +13,15 @@ import numpy as np
 
 from pytest_qeattention.attention.arguments import FloatArray
 from pytest_qeattention.encoder.network import Architecture, Network, Precision
-from pytest_qeattention.encoder.tokens import Kind, TokenSequence, batch, code_tokens, pieces, word_tokens
+from pytest_qeattention.encoder.tokens import (
+    Kind,
+    TokenSequence,
+    batch,
+    code_tokens,
+    parsed_function,
+    pieces,
+    word_tokens,
+)
 from pytest_qeattention.encoder.weights import Weights, WeightsError, read_weights
 
 SHIPPED = Path(__file__).with_name("qe.bin")
@@ -60,7 +66,7 @@ class TokenBackend:
         return self._network.architecture.positions
 
     def read_function(self, source: str) -> TokenSequence:
-        return code_tokens(parsed(source))
+        return code_tokens(parsed_function(source))
 
     def read_text(self, text: str) -> TokenSequence:
         return word_tokens(text)
@@ -101,14 +107,3 @@ def in_runs(sequences: Sequence[TokenSequence], most: int) -> Iterator[Sequence[
             start, tokens = at, 0
         tokens += len(sequence)
     yield sequences[start:]
-
-
-def parsed(source: str) -> ast.FunctionDef | ast.AsyncFunctionDef:
-    """Return the one function that *source* is; raises ValueError for anything else."""
-    try:
-        found = ast.parse(textwrap.dedent(source)).body
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise ValueError(f"it is not a function in Python ({error})") from error
-    if len(found) != 1 or not isinstance(found[0], ast.FunctionDef | ast.AsyncFunctionDef):
-        raise ValueError(f"it is not one function, but {len(found)} statements")
-    return found[0]

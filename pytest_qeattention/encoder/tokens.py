@@ -11,19 +11,26 @@ PYTEST_DONT_REWRITE
 from __future__ import annotations
 
 import ast
+import textwrap
+import warnings
 import zlib
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Literal
 
-from pytest_qeattention.similarity.describe import unittest_assertion
-from pytest_qeattention.similarity.forms import FunctionNode, is_docstring, literal_bucket
-from pytest_qeattention.similarity.words import words_of
+from pytest_qeattention.syntax.assertions import unittest_assertion
+from pytest_qeattention.syntax.nodes import FunctionNode, is_docstring, literal_bucket
+from pytest_qeattention.syntax.twins import Twin, compiled_twin
+from pytest_qeattention.syntax.words import words_of
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+
+INTERFACE = 1
+"""Number of what this module and its compiled twin `_tokens` share; both carry it, and it grows with every change."""
 
 Kind = Literal["code", "words", "failure"]
 KINDS: tuple[Kind, ...] = ("code", "words", "failure")
@@ -51,7 +58,7 @@ ROLES: tuple[str, ...] = (
 _ROLE = {name: number for number, name in enumerate(ROLES)}
 _OTHER, _WORD, _NAME, _LOCAL = _ROLE["other"], _ROLE["word"], _ROLE["name"], _ROLE["local0"]
 # They hold others together and say nothing that those do not.
-_SILENT = frozenset({"Expr", "arguments", "withitem", "Load", "Store", "Del", "TypeIgnore"})
+SILENT_KINDS = frozenset({"Expr", "arguments", "withitem", "Load", "Store", "Del", "TypeIgnore"})
 # Names of which one string or name gives no more parts.
 MOST_PARTS = 8
 _NUMBER = "#"
@@ -123,13 +130,75 @@ def hashed_part(part: str) -> int:
     return zlib.crc32(part.encode("utf-8", "surrogatepass"))
 
 
+def part_hashes(text: str, most: int | None) -> array[int]:
+    """Hash the first *most* parts of the words of *text*, all where that is None."""
+    words = words_of(text)[:most]
+    return array("I", [hashed_part(_NUMBER if word.isdecimal() else word) for word in words])
+
+
+@cache
+def twin() -> Twin:
+    """Return the compiled twin of this module; where there is none, Python reads functions and texts, as it does."""
+    return compiled_twin("pytest_qeattention.encoder._tokens", INTERFACE, "tokenizer", of="functions")
+
+
 def word_tokens(text: str) -> TokenSequence:
     """Return the tokens of a text in words, of a name or of a message: one for each part of a word.
 
     ``test_retries_when_down`` has four, the first of which is ``test``. Numbers count as one word.
     """
-    parts = _parts(text, None)
+    return word_sequences([text])[0]
+
+
+def word_sequences(texts: Sequence[str]) -> list[TokenSequence]:
+    """Return the `word_tokens` of each of *texts*."""
+    compiled = twin().module
+    found: list[TokenSequence] = (
+        [word_tokens_plainly(text) for text in texts] if compiled is None else compiled.word_sequences(texts)
+    )
+    return found
+
+
+def word_tokens_plainly(text: str) -> TokenSequence:
+    """Return the tokens of a text as `word_tokens` does, in Python alone."""
+    parts = part_hashes(text, None)
     return TokenSequence(bytes([_WORD]) * len(parts), b"\1" * len(parts), parts.tobytes())
+
+
+def named_tokens(name: str, tokens: TokenSequence) -> TokenSequence:
+    """Put the name of a function before its *tokens*: who asks for tests of a function knows what it is called."""
+    words = word_tokens(name)
+    count = min(len(words), MOST_PARTS)
+    return TokenSequence(
+        bytes([_ROLE["function"]]) + tokens.roles,
+        bytes([count]) + tokens.counts,
+        words.parts[: 4 * count] + tokens.parts,
+    )
+
+
+def parsed_function(source: str) -> FunctionNode:
+    """Return the one function that *source* is, indented or not; raises ValueError for anything else."""
+    try:
+        with warnings.catch_warnings():
+            # What a source should rather not write is told by those who compile it.
+            warnings.simplefilter("ignore")
+            found = _statements(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        raise ValueError(f"it is not a function in Python ({error})") from error
+    if len(found) != 1 or not isinstance(found[0], ast.FunctionDef | ast.AsyncFunctionDef):
+        raise ValueError(f"it is not one function, but {len(found)} statements")
+    return found[0]
+
+
+def _statements(source: str) -> list[ast.stmt]:
+    if source.lstrip("\r\n")[:1] not in (" ", "\t"):
+        return ast.parse(source).body
+    try:
+        # Without its indentation a string of several lines would be another one, and some have lines that have none.
+        block, *others = ast.parse(f"class _:\n{source}").body
+    except SyntaxError:
+        return ast.parse(textwrap.dedent(source)).body
+    return [*(block.body if isinstance(block, ast.ClassDef) else [block]), *others]
 
 
 def code_tokens(node: FunctionNode) -> TokenSequence:
@@ -137,17 +206,26 @@ def code_tokens(node: FunctionNode) -> TokenSequence:
 
     Never recurses, so that depth of nesting is bounded by the parser alone.
     """
+    return code_sequences([node])[0]
+
+
+def code_sequences(nodes: Sequence[FunctionNode]) -> list[TokenSequence]:
+    """Return the `code_tokens` of each of *nodes*."""
+    compiled = twin().module
+    found: list[TokenSequence] = (
+        [code_tokens_plainly(node) for node in nodes] if compiled is None else compiled.code_sequences(nodes)
+    )
+    return found
+
+
+def code_tokens_plainly(node: FunctionNode) -> TokenSequence:
+    """Return the tokens of a function as `code_tokens` does, in Python alone."""
     walk = _Walk()
     for decorator in node.decorator_list:
         walk.add(_ROLE["decorator"])
         walk.visit([decorator.func if isinstance(decorator, ast.Call) else decorator])
     walk.visit([node.args, *node.body])
     return walk.tokens()
-
-
-def _parts(text: str, most: int | None) -> array[int]:
-    words = words_of(text)[:most]
-    return array("I", [hashed_part(_NUMBER if word.isdecimal() else word) for word in words])
 
 
 class _Walk:
@@ -218,7 +296,7 @@ class _Walk:
             capture = node.rest if isinstance(node, ast.MatchMapping) else node.name
             if capture:
                 self._bind(capture)
-        elif kind not in _SILENT:
+        elif kind not in SILENT_KINDS:
             self.add(_ROLE.get(kind, _OTHER))
         return list(ast.iter_child_nodes(node))
 
@@ -236,7 +314,7 @@ class _Walk:
                 roles.append(_LOCAL + numbers.setdefault(text, len(numbers)) % LOCALS)
                 counts.append(0)
                 continue
-            parts = _parts(text, MOST_PARTS) if text else array("I")
+            parts = part_hashes(text, MOST_PARTS) if text else array("I")
             roles.append(role)
             counts.append(len(parts))
             hashes.extend(parts)

@@ -112,11 +112,10 @@ def write_weights(
     model = f"{name}-{digest.hexdigest()}"
     record: dict[str, object] = {"model": model, "architecture": dict(architecture), "provenance": dict(provenance)}
     payload = _packed(record, places, data)
-    problem = write_checked(path, payload, magic=MAGIC, version=VERSION)
+    # It is installed for everybody.
+    problem = write_checked(path, payload, magic=MAGIC, version=VERSION, mode=0o644)
     if problem is not None:
         raise WeightsError(problem)
-    # Caches are private to their user; this file is installed for everybody.
-    path.chmod(0o644)
     return model
 
 

@@ -1,5 +1,6 @@
-from pytest_qeattention.similarity.describe import Description, FunctionNode
+from pytest_qeattention.similarity.describe import Description
 from pytest_qeattention.similarity.model import Unit
+from pytest_qeattention.syntax.nodes import FunctionNode
 
 INTERFACE: int
 

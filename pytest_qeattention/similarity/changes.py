@@ -83,22 +83,22 @@ def _unquoted(name: str) -> str:
     return _ESCAPE.sub(byte, name.encode("utf-8", "surrogatepass")).decode("utf-8", "surrogateescape")
 
 
-def changed_functions(changes: Changes, cwd: Path) -> tuple[str, ...]:
-    """Return the names of the functions that hold the changed lines, each with its classes, dots between.
+def changed_functions(changes: Changes, cwd: Path) -> tuple[tuple[Path, str], ...]:
+    """Return the functions that hold the changed lines: the file, and the name with its classes, dots between.
 
     The files are looked for in *cwd* and above it up to the root of its repository, from which a diff names them. One
     that is not there, or is no Python, has none.
     """
     above = (cwd, *cwd.parents)
     depth = next((at for at, place in enumerate(above) if (place / ".git").exists()), 0)
-    found: dict[str, None] = {}
+    found: dict[tuple[Path, str], None] = {}
     for path, lines in changes.lines.items():
         # git can be told to write w/ and i/ where it writes b/.
         names = (path, path[2:]) if path[1:2] == "/" else (path,)
         candidates = (place / name for name in names if _is_below(name) for place in above[: depth + 1])
         file = next(filter(_is_readable, candidates), None)
         if file is not None:
-            found.update(dict.fromkeys(_names(file, lines)))
+            found.update(dict.fromkeys((file, name) for name in _names(file, lines)))
     return tuple(found)
 
 

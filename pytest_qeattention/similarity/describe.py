@@ -13,8 +13,6 @@ from __future__ import annotations
 
 import ast
 import builtins
-import importlib
-import os
 from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,55 +20,31 @@ from functools import cache
 from hashlib import blake2b
 
 from pytest_qeattention.similarity.bags import bag_counts, bag_features, pack_bag
-from pytest_qeattention.similarity.forms import Forms, FunctionNode, children, is_docstring, is_literal, literal_bucket
+from pytest_qeattention.similarity.forms import Forms, children
 from pytest_qeattention.similarity.model import Unit
-from pytest_qeattention.similarity.words import token_id, word_features, words_of
+from pytest_qeattention.similarity.words import token_id, word_features
+from pytest_qeattention.syntax.assertions import unittest_assertion
+from pytest_qeattention.syntax.nodes import FunctionNode, is_docstring, literal_bucket
+from pytest_qeattention.syntax.twins import Twin, compiled_twin
 
 __all__ = [
     "Description",
     "Forms",
-    "FunctionNode",
     "bag_counts",
     "bag_features",
     "describe",
     "describe_plainly",
-    "is_docstring",
-    "is_literal",
     "pack_bag",
     "word_features",
-    "words_of",
 ]
 
 
-INTERFACE = 2
+INTERFACE = 3
 """Number of what this module and its compiled twin `_describe` share; both carry it, and it grows with every change."""
 
 # First characters of the tokens that only hold a form together: they are no part of a sequence of code.
 _STRUCTURE = frozenset(")|")
 BUILTINS = frozenset(dir(builtins))
-
-# unittest's assertions read as what pytest would write: the tokens of that, and how many arguments count (None: all).
-ASSERTIONS: dict[str, tuple[tuple[str, ...], int | None]] = {
-    "assertEqual": (("Assert", "Compare", "Eq"), 2),
-    "assertEquals": (("Assert", "Compare", "Eq"), 2),
-    "assertNotEqual": (("Assert", "Compare", "NotEq"), 2),
-    "assertIs": (("Assert", "Compare", "Is"), 2),
-    "assertIsNot": (("Assert", "Compare", "IsNot"), 2),
-    "assertIn": (("Assert", "Compare", "In"), 2),
-    "assertNotIn": (("Assert", "Compare", "NotIn"), 2),
-    "assertLess": (("Assert", "Compare", "Lt"), 2),
-    "assertLessEqual": (("Assert", "Compare", "LtE"), 2),
-    "assertGreater": (("Assert", "Compare", "Gt"), 2),
-    "assertGreaterEqual": (("Assert", "Compare", "GtE"), 2),
-    "assertTrue": (("Assert",), 1),
-    "assert_": (("Assert",), 1),
-    "assertFalse": (("Assert", "UnaryOp", "Not"), 1),
-    "assertIsNone": (("Assert", "Compare", "Is", "None"), 1),
-    "assertIsNotNone": (("Assert", "Compare", "IsNot", "None"), 1),
-    "assertIsInstance": (("Assert", "Call", "isinstance"), 2),
-    "assertRaises": (("Call", "raises"), None),
-    "assertRaisesRegex": (("Call", "raises"), None),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,16 +81,6 @@ def _does_nothing(statement: ast.stmt) -> bool:
 def is_placeholder(node: FunctionNode) -> bool:
     """Tell whether the body of *node* does nothing."""
     return all(_does_nothing(statement) for statement in node.body)
-
-
-def unittest_assertion(call: ast.Call) -> tuple[tuple[str, ...], list[ast.expr]] | None:
-    function = call.func
-    if not (isinstance(function, ast.Attribute) and isinstance(function.value, ast.Name)):
-        return None
-    assertion = ASSERTIONS.get(function.attr)
-    if assertion is None or function.value.id != "self" or len(call.args) < (assertion[1] or 0):
-        return None
-    return assertion[0], call.args[: assertion[1]]
 
 
 # Odd multipliers that spread the parts of a path over 32 bits (those of xxHash).
@@ -195,47 +159,24 @@ class Implementation:
     """Hold what describes, and why it does."""
 
     describe: Callable[[FunctionNode, Unit], Description]
-    is_compiled: bool
-    reason: str
-    problem: str | None = None
-    """What is wrong with the installation; None where nothing is."""
+    twin: Twin
+
+    @property
+    def problem(self) -> str | None:
+        """What is wrong with the installation; None where nothing is."""
+        return self.twin.problem
 
 
 @cache
 def implementation() -> Implementation:
     """Return what describes: the compiled twin where there is one that fits, this module elsewhere."""
-    if os.environ.get("QE_BACKEND") == "numpy":
-        return Implementation(describe_plainly, False, "QE_BACKEND is numpy")
-    name = "pytest_qeattention.similarity._describe"
-    try:
-        compiled = importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name == name:
-            return Implementation(describe_plainly, False, "no compiled reader was built")
-        return _left_over(f"does not load ({error})")
-    except Exception as error:  # an old build may look for anything in modules that have changed since
-        return _left_over(f"does not load ({type(error).__name__}: {error})")
-    found = getattr(compiled, "INTERFACE", None)
-    if found != INTERFACE:
-        return _left_over(f"has interface {found}, this package needs {INTERFACE}")
-    return Implementation(compiled.describe, True, "the compiled reader was built")
+    twin = compiled_twin("pytest_qeattention.similarity._describe", INTERFACE, "reader", of="tests")
+    return Implementation(describe_plainly if twin.module is None else twin.module.describe, twin)
 
 
 def reader_info() -> dict[str, str]:
     """Say what describes, and why, as plain values."""
-    found = implementation()
-    return {"implementation": "compiled" if found.is_compiled else "python", "reason": found.reason}
-
-
-def reader_problem() -> str | None:
-    """Say what is wrong with the installation of what describes; None where nothing is, or nothing was described."""
-    return implementation().problem if implementation.cache_info().currsize else None
-
-
-def _left_over(what: str) -> Implementation:
-    reason = f"the compiled reader of tests {what}: it is left over from another version"
-    problem = f"{reason}; Python reads them, which takes longer; reinstall"
-    return Implementation(describe_plainly, False, reason, problem)
+    return implementation().twin.info()
 
 
 def describe_plainly(node: FunctionNode, unit: Unit) -> Description:

@@ -11,7 +11,7 @@ from hashlib import sha256
 
 import numpy as np
 
-from pytest_qeattention.similarity.describe import Description, words_of
+from pytest_qeattention.similarity.describe import Description
 from pytest_qeattention.similarity.explain import IN_A_ROW, differences
 from pytest_qeattention.similarity.group_model import (
     GROUP_FACTS,
@@ -23,6 +23,7 @@ from pytest_qeattention.similarity.group_model import (
 from pytest_qeattention.similarity.linkage import average_linkage, edges_that_count
 from pytest_qeattention.similarity.model import Group, Kind, Unit
 from pytest_qeattention.similarity.pairs import Facts, IntArray, Pairs, common_share, pairs_inside
+from pytest_qeattention.syntax.words import words_of
 from pytest_qeattention.wording import first_names
 
 # Groups grow while the pairs between two parts score this much on average: of .5, .6, .7 and .75 it found most of what

@@ -20,10 +20,11 @@ import numpy.typing as npt
 
 from pytest_qeattention.attention import csr_pair_dots, lcs_lengths
 from pytest_qeattention.attention.features import row_dots
-from pytest_qeattention.similarity.describe import Description, words_of
+from pytest_qeattention.similarity.describe import Description
 from pytest_qeattention.similarity.evidence import BAGS, Features, weigh
 from pytest_qeattention.similarity.model import Unit
 from pytest_qeattention.similarity.partners import find_partners
+from pytest_qeattention.syntax.words import words_of
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]

@@ -5,20 +5,18 @@ PYTEST_DONT_REWRITE
 
 from __future__ import annotations
 
-import sys
-import zlib
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from keyword import iskeyword
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from pytest_qeattention.attention import csr_pair_dots
-from pytest_qeattention.similarity.changes import changed_functions, read_diff
-from pytest_qeattention.similarity.describe import Description, describe, word_features, words_of
-from pytest_qeattention.similarity.discover import SourcePath, UsageError
-from pytest_qeattention.similarity.evidence import BAGS, Features, weigh
+from pytest_qeattention.similarity.discover import UsageError
+from pytest_qeattention.similarity.evidence import Features, weigh
 from pytest_qeattention.similarity.model import Neighbor, SimilarReport, Unit
-from pytest_qeattention.similarity.naming import EVERY_FUNCTION, display_path
+from pytest_qeattention.similarity.naming import display_path
 from pytest_qeattention.similarity.pairs import (
     SHIPPED,
     FloatArray,
@@ -31,40 +29,34 @@ from pytest_qeattention.similarity.pairs import (
     rescore,
 )
 from pytest_qeattention.similarity.partners import find_partners
-from pytest_qeattention.similarity.scan import scan_file
+from pytest_qeattention.similarity.queries import CodeQuery, WordsQuery, read_query
+from pytest_qeattention.similarity.references import Reach, References, project_files
+from pytest_qeattention.similarity.relevance import Texts
 from pytest_qeattention.similarity.suite import Suite
+from pytest_qeattention.syntax.words import words_of
 from pytest_qeattention.wording import first_names
 
-# A diff or a file larger than this is not what a test could be similar to.
-MAX_QUERY_BYTES = 10_000_000
 _SHOWN_WORDS = 5
-
-
-@dataclass(frozen=True, slots=True)
-class Query:
-    """Hold what tests are ranked against."""
-
-    text: str
-    """The query as it is reported."""
-    description: Description
-    source: str
-    """The words that reasons are taken from."""
-    name: str = ""
-    """Names of the functions asked about, which their tests are likely to use; empty when words alone are known."""
+_SHOWN_STEPS = 3
+# Less than this, by letters alone, is chance.
+LEAST_LETTERS = 0.2
+# Of what a test is asked for with words, and of what a function's tests are found by: chosen by coordinate ascent on
+# hit@5 and mean reciprocal rank of development projects (tornado, trio, kombu; benchmarks/quality/encoder.py).
+WORDS_WEIGHTS = {"words": 1.0, "letters": 1.0}
+CODE_WEIGHTS = {"name": 1.0, "letters": 0.8, "cosine": 0.8, "path": 0.6, "reach": 1.2}
 
 
 def rank(suite: Suite, query: str, k: int, *, cwd: Path, num_threads: int | None = None) -> SimilarReport:
     """Return the *k* tests of *suite* most similar to *query*, best first.
 
     *query* is the node id or the name of a test of the suite, ``path::function`` or a file relative to *cwd*, ``-`` for
-    a diff on standard input, or plain words. A test is scored as pairs of tests are; anything else by the cosine of
-    weighted features, 0 to 1. Raises UsageError for a path without such a function, a name of several tests, and a
-    query without words.
+    a diff on standard input, or plain words. A test is scored as pairs of tests are; anything else as `Ranker` does.
+    Raises UsageError for a path without such a function, a name of several tests, and a query without words.
     """
     chosen = _unit_number(suite, query)
     if chosen is None:
-        asked = _read_query(query, cwd)
-        found, text = _rank_query(suite, asked, k, num_threads), asked.text
+        asked = read_query(query, cwd)
+        found, text = Ranker(suite.units, cwd=cwd).nearest(asked, k), asked.text
     else:
         found, text = _rank_unit(suite, chosen, k, num_threads), suite.units[chosen].nodeid
     return SimilarReport(
@@ -89,58 +81,123 @@ def _unit_number(suite: Suite, query: str) -> int | None:
     return named[0] if named else None
 
 
-def _read_query(query: str, cwd: Path) -> Query:
-    if query == "-":
-        diff = sys.stdin.buffer.read(MAX_QUERY_BYTES).decode("utf-8", "replace")
-        if not diff.strip():
-            raise UsageError("standard input is empty: there is no diff, so nothing was ranked")
-        changes = read_diff(diff)
-        names = " ".join(changed_functions(changes, cwd))
-        return _words_query("diff on standard input", f"{changes.text}\n{names}", names)
-    path, separator, name = query.partition("::")
-    file = cwd / path
-    if path and file.is_file():
-        return _code_query(query, file, name, cwd) if separator else _file_query(query, file)
-    if path.endswith(".py") and len(path.split()) == 1:
-        raise UsageError(f"{query}: there is no file {path}; nothing was ranked; check the path")
-    return _words_query(query, query)
+class Ranker:
+    """Score n tests against queries; paths of tests are relative to *cwd*."""
+
+    def __init__(self, units: Sequence[Unit], *, cwd: Path) -> None:
+        self._units = units
+        self._cwd = cwd
+        self._texts = Texts([_text(unit) for unit in units])
+        self._paths = Texts([_words_of_path(unit.path) for unit in units])
+
+    def words(self, query: WordsQuery) -> FloatArray:
+        """Return how well each test answers words, float64 (n,) from 0 to 1; 0 for one that has nothing of them."""
+        by_words, by_letters = self._texts.words(query.text), self._texts.letters(query.text)
+        scores = WORDS_WEIGHTS["words"] * by_words + WORDS_WEIGHTS["letters"] * by_letters
+        scores[(by_words == 0) & (by_letters < LEAST_LETTERS)] = 0.0
+        shares: FloatArray = scores / sum(WORDS_WEIGHTS.values())
+        return shares
+
+    def code(self, query: CodeQuery, reach: FloatArray) -> FloatArray:
+        """Return how likely each test is one of the code, float64 (n,) from 0 to 1; *reach* is that of `Ways`, (n,)."""
+        # Texts of tests have the names of their classes and files too.
+        source = " ".join((query.source, query.name, *(PurePosixPath(path).stem for path in query.paths)))
+        found = {
+            "name": self._texts.words(query.name),
+            "letters": self._texts.letters(source),
+            "cosine": self._texts.cosine(source),
+            "path": self._paths.cosine(" ".join(map(_words_of_path, query.paths))),
+            "reach": reach,
+        }
+        scores = np.sum([CODE_WEIGHTS[name] * each for name, each in found.items()], axis=0)
+        shares: FloatArray = scores / sum(CODE_WEIGHTS.values())
+        return shares
+
+    def nearest(self, query: WordsQuery | CodeQuery, k: int) -> list[Neighbor]:
+        """Return the *k* best tests with their reasons; those that nothing speaks for are left out."""
+        reached = None
+        if isinstance(query, WordsQuery):
+            scores, source = self.words(query), query.text
+        else:
+            reached = Ways(self._units, [query], self._cwd).to(query)
+            scores, source = self.code(query, reached.weights), f"{query.source} {query.name}"
+        best = [at for at in np.lexsort((np.arange(len(scores)), -scores))[:k].tolist() if scores[at] > 0]
+        asked = set(words_of(source))
+        return [
+            Neighbor(
+                self._units[at],
+                round(float(scores[at]), 6),
+                (*(reached.reasons(at) if reached is not None else ()), *self._shared_words(at, asked)),
+            )
+            for at in best
+        ]
+
+    def _shared_words(self, at: int, asked: set[str]) -> tuple[str, ...]:
+        shared = sorted(
+            (word for word in asked.intersection(words_of(self._units[at].source)) if _says_something(word)),
+            key=lambda word: (self._texts.frequency(word), word),
+        )
+        return (f"shares {', '.join(shared[:_SHOWN_WORDS])}",) if shared else ()
 
 
-def _file_query(query: str, file: Path) -> Query:
-    try:
-        with file.open("rb") as stream:
-            data = stream.read(MAX_QUERY_BYTES)
-    except OSError as error:
-        raise UsageError(f"{query} can't be read ({error.strerror or error}), so nothing was ranked") from error
-    return _words_query(query, data.decode("utf-8", "replace"))
+class Ways:
+    """Tell how each of n tests gets to functions, by the names that code uses."""
+
+    def __init__(self, units: Sequence[Unit], queries: Iterable[CodeQuery], cwd: Path) -> None:
+        self._cwd = cwd
+        asked = {path for query in queries for path, _ in query.functions}
+        tests = {cwd / path for path in {unit.path for unit in units}}
+        self._references = References(project_files(asked, tests, cwd))
+        self._tests = [self._references.number(unit.path, unit.qualname) for unit in units]
+
+    def to(self, query: CodeQuery) -> Reached:
+        """Return how surely each test runs one of the functions that *query* asks about."""
+        numbers = {self._number(display_path(path, self._cwd), name) for path, name in query.functions}
+        reach = self._references.reach(sorted(number for number in numbers if number is not None))
+        weights = np.array([0.0 if number is None else reach.weights[number] for number in self._tests])
+        return Reached(weights, lambda at: self._reasons(reach, at))
+
+    def _number(self, path: str, name: str) -> int | None:
+        """Return the number of a function, or of the one that it is defined in."""
+        while name:
+            number = self._references.number(path, name)
+            if number is not None:
+                return number
+            name = name.rpartition("::")[0]
+        return None
+
+    def _reasons(self, reach: Reach, at: int) -> tuple[str, ...]:
+        number = self._tests[at]
+        if number is None or reach.weights[number] == 0:
+            return ()
+        names: list[str] = []
+        step = int(reach.through[number])
+        while step >= 0 and len(names) < _SHOWN_STEPS:
+            names.append(self._references.name(step))
+            step = int(reach.through[step])
+        return (f"uses {', which uses '.join(names)}",) if names else ("is asked about itself",)
 
 
-def _words_query(query: str, source: str, name: str = "") -> Query:
-    words = word_features(source)
-    if not words:
-        raise UsageError(f"{query!r} holds no words, so nothing was ranked; give words, a test, a file or a diff")
-    return Query(query, _of_words(words), source, name)
+@dataclass(frozen=True, slots=True, eq=False)
+class Reached:
+    """Hold how surely n tests run what was asked about."""
+
+    weights: FloatArray
+    """From 0 to 1, float64 (n,)."""
+    reasons: Callable[[int], tuple[str, ...]]
+    """Says of a test through which functions it gets there; nothing where no way is known."""
 
 
-def _of_words(words: bytes) -> Description:
-    return Description(b"", b"", words, b"", b"", b"", b"", (), (), False, False)
+def _text(unit: Unit) -> str:
+    return f"{unit.source} {unit.qualname.rpartition('::')[0]} {PurePosixPath(unit.path).stem}"
 
 
-def _words_cosine(dots: FloatArray) -> FloatArray:
-    """Turn products with a row of words alone into cosines: every bag has a third of a row's squared length."""
-    cosine: FloatArray = np.minimum(dots * len(BAGS), 1.0)
-    return cosine
+def _words_of_path(path: str) -> str:
+    return path.removesuffix(".py").replace("/", " ")
 
 
-def _code_query(query: str, file: Path, name: str, cwd: Path) -> Query:
-    scan = scan_file(SourcePath(file, display_path(file, cwd)), EVERY_FUNCTION, describe)
-    if scan.problem is not None:
-        raise UsageError(f"{query}: {scan.path} {scan.problem.message}; nothing was ranked")
-    for found in scan.functions:
-        if found.unit.qualname == name.replace(".", "::") and found.described is not None:
-            return Query(query, found.described, found.unit.source, found.unit.qualname)
-    names = ", ".join(found.unit.qualname for found in scan.functions[:5]) or "none"
-    raise UsageError(f"{query}: there is no function {name} in {scan.path} (it has: {names}); nothing was ranked")
+def _says_something(word: str) -> bool:
+    return len(word) > 1 and not word.isdecimal() and not iskeyword(word)
 
 
 def _rank_unit(suite: Suite, chosen: int, k: int, num_threads: int | None) -> list[Neighbor]:
@@ -169,50 +226,7 @@ def _rank_unit(suite: Suite, chosen: int, k: int, num_threads: int | None) -> li
     ]
 
 
-def _rank_query(suite: Suite, query: Query, k: int, num_threads: int | None) -> list[Neighbor]:
-    n = len(suite.units)
-    rows = np.arange(n)
-    # Code is not written like its tests, which have its name: both count the same.
-    asked_for = [query.description, *([_of_words(word_features(query.name))] if query.name else [])]
-    features = weigh([*suite.descriptions, *asked_for])
-    cosine = _dots(features, rows, np.full(n, n), num_threads)
-    if not query.description.tokens:
-        cosine = _words_cosine(cosine)
-    if query.name:
-        cosine = (cosine + _words_cosine(_dots(features, rows, np.full(n, n + 1), num_threads))) / 2
-    best = [at for at in np.lexsort((rows, -cosine))[:k].tolist() if cosine[at] > 0]
-    rarity = _Rarity(features)
-    asked = set(words_of(query.source))
-    return [
-        Neighbor(suite.units[at], round(float(cosine[at]), 6), _shared_words(suite.units[at], asked, rarity))
-        for at in best
-    ]
-
-
 def _dots(features: Features, left: IntArray, right: IntArray, num_threads: int | None) -> FloatArray:
     dots = csr_pair_dots(features.indptr, features.indices, features.values, left, right, num_threads=num_threads)
     clipped: FloatArray = np.clip(dots.astype(np.float64), 0.0, 1.0)
     return clipped
-
-
-class _Rarity:
-    """Tell in how many units a word stands."""
-
-    def __init__(self, features: Features) -> None:
-        self._keys = features.keys
-        self._frequency = np.bincount(features.indices, minlength=len(features.keys))
-
-    def __call__(self, word: str) -> int:
-        key = np.uint64(BAGS.index("words") << 32 | zlib.crc32(word.encode("utf-8", "surrogatepass")))
-        at = int(np.searchsorted(self._keys, key))
-        return int(self._frequency[at]) if at < len(self._keys) and self._keys[at] == key else 0
-
-
-def _shared_words(unit: Unit, asked: set[str], rarity: _Rarity) -> tuple[str, ...]:
-    shared = sorted(
-        (word for word in asked.intersection(words_of(unit.source)) if len(word) > 1 and not word.isdecimal()),
-        key=lambda word: (rarity(word), word),
-    )
-    if not shared:
-        return ()
-    return (f"shares {', '.join(shared[:_SHOWN_WORDS])}",)

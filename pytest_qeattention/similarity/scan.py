@@ -97,9 +97,7 @@ def _scan(
     except (SyntaxError, ValueError, LookupError) as error:
         return _broken(path, f"can't be decoded ({error})", 1)
     try:
-        if sys.version_info < (3, 11) and _overflows(text):
-            raise RecursionError
-        tree = ast.parse(text)
+        tree = parsed_source(text)
     except SyntaxError as error:
         return _broken(path, f"does not parse ({error.msg})", error.lineno)
     except (RecursionError, MemoryError):
@@ -111,6 +109,15 @@ def _scan(
         return scanner.scan(tree)
     except RecursionError:
         return _broken(path, "is nested too deeply to be analysed")
+
+
+def parsed_source(text: str) -> ast.Module:
+    """Parse a module, its warnings left out; raises SyntaxError, ValueError, RecursionError or MemoryError."""
+    if sys.version_info < (3, 11) and _overflows(text):
+        raise RecursionError
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return ast.parse(text)
 
 
 _CHAINING = "+-*/%@<>&^|.(["

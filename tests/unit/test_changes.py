@@ -6,6 +6,11 @@ import pytest
 
 from pytest_qeattention.similarity.changes import Changes, changed_functions, read_diff
 
+
+def names(changes: Changes, cwd: Path) -> tuple[str, ...]:
+    return tuple(name for _, name in changed_functions(changes, cwd))
+
+
 SHOP = """import math
 
 class Shop:
@@ -76,14 +81,14 @@ def test_a_function_that_lost_its_last_line_has_changed(tmp_path: Path, hunk: st
     changes = read_diff(f"--- a/a.py\n+++ b/a.py\n{hunk}")
 
     assert changes.lines == {"a.py": (2, 3)}
-    assert changed_functions(changes, tmp_path) == ("first",)
+    assert names(changes, tmp_path) == ("first",)
 
 
 def test_what_is_gone_between_two_functions_may_be_of_both(tmp_path: Path) -> None:
     (tmp_path / "a.py").write_text("def first():\n    a = 1\ndef second():\n    c = 3\n", encoding="utf-8")
     hunk = "@@ -1,5 +1,4 @@\n def first():\n     a = 1\n-@staged\n def second():\n     c = 3\n"
 
-    assert changed_functions(read_diff(f"+++ b/a.py\n{hunk}"), tmp_path) == ("first", "second")
+    assert names(read_diff(f"+++ b/a.py\n{hunk}"), tmp_path) == ("first", "second")
 
 
 def test_before_the_first_line_there_is_none() -> None:
@@ -146,14 +151,17 @@ def test_the_functions_that_hold_the_lines_are_named(project: Path, below: str) 
     (project / below).mkdir(exist_ok=True)
     changes = Changes("", {"src/shop.py": (5, 8, 11, 14, 99)})
 
-    assert changed_functions(changes, project / below) == ("Shop.price", "Shop.refund", "Shop.refund.inner")
+    found = changed_functions(changes, project / below)
+    assert found == tuple(
+        (project / "src/shop.py", name) for name in ("Shop.price", "Shop.refund", "Shop.refund.inner")
+    )
 
 
 @pytest.mark.parametrize("prefix", ["", "w/"])
 def test_other_prefixes_are_understood(project: Path, prefix: str) -> None:
     text = DIFF.replace("+++ b/", f"+++ {prefix}").replace("+3,3 @@", "+4,3 @@")
 
-    assert changed_functions(read_diff(text), project) == ("Shop.price", "Shop.refund.inner")
+    assert names(read_diff(text), project) == ("Shop.price", "Shop.refund.inner")
 
 
 @pytest.mark.parametrize("name", ["/dev/null", "src/gone.py", "../{}/src/shop.py", "README.md", "src", "nul\0.py"])

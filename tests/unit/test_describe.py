@@ -10,7 +10,8 @@ import pytest
 from pytest_qeattention.similarity.bags import LARGEST_COUNT, bag_counts, bag_features, pack_bag
 from pytest_qeattention.similarity.describe import Description, describe
 from pytest_qeattention.similarity.model import Unit
-from pytest_qeattention.similarity.words import word_features, words_of
+from pytest_qeattention.similarity.words import word_features
+from pytest_qeattention.syntax.words import words_of
 
 
 def described(source: str, qualname: str = "test_it") -> Description:

@@ -7,41 +7,26 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from drawn_weights import drawn_arrays
 
 from pytest_qeattention.cache import Cache
 from pytest_qeattention.encoder.encoder import Encoder
+from pytest_qeattention.encoder.parameters import Architecture
 from pytest_qeattention.encoder.shipped import TokenBackend
 from pytest_qeattention.encoder.tokens import ROLES, Kind, TokenSequence, hashed_part, pieces, word_tokens
 from pytest_qeattention.encoder.weights import WeightsError, write_weights
 
 D, POSITIONS = 16, 8
 ARCHITECTURE = {"d": D, "heads": 2, "layers": 1, "ffn": 32, "roles": len(ROLES), "positions": POSITIONS, "kinds": 3}
+WORDS = ("get", "client", "status")
 ONE = "def test_one(client):\n    got = client.get('/a')\n    assert got.status == 200\n"
 OTHER = "async def test_other():\n    with pytest.raises(ValueError):\n        await parse('x y')\n"
 
 
-def arrays(seed: int = 0) -> dict[str, np.ndarray]:
-    made = np.random.default_rng(seed)
-
-    def some(*shape: int) -> np.ndarray:
-        return made.normal(scale=0.5, size=shape).astype(np.float32)
-
-    found = {
-        **{"roles": some(len(ROLES), D), "kinds": some(3, D), "positions": some(POSITIONS, D)},
-        **{"words": some(3, D), "code_scale": np.array([0.3], np.float32)},
-        "vocabulary": np.sort(np.array([hashed_part(word) for word in ("get", "client", "status")], np.uint32)),
-        **{"final_norm.gain": 1 + some(D), "final_norm.bias": some(D), "pool": some(D)},
-    }
-    sizes = {"qkv": (3 * D, D), "out": (D, D), "up": (32, D), "down": (D, 32)}
-    for name, shape in sizes.items():
-        found[f"layer.0.{name}.weight"], found[f"layer.0.{name}.bias"] = some(*shape), some(shape[0])
-    for name in ("norm1", "norm2"):
-        found[f"layer.0.{name}.gain"], found[f"layer.0.{name}.bias"] = 1 + some(D), some(D)
-    return found
-
-
 def write(path: Path, architecture: Mapping[str, int] = ARCHITECTURE, seed: int = 0) -> str:
-    return write_weights(path, "random", architecture, arrays(seed), {})
+    arrays = drawn_arrays(Architecture(**ARCHITECTURE), words=len(WORDS), seed=seed)
+    arrays["vocabulary"] = np.sort(np.array([hashed_part(word) for word in WORDS], np.uint32))
+    return write_weights(path, "random", architecture, arrays, {})
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from attention_oracle import CORE, check_ran, check_same_bits, tile_of
+from drawn_weights import drawn_arrays
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -22,37 +23,6 @@ MINILM = Architecture(
 )  # fmt: skip
 PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16", "int8")
 COSINE = {"float32": 1 - 1e-6, "bfloat16": 0.999, "int8": 0.999}
-
-
-def weights(architecture: Architecture, *, words: int = 30, seed: int = 0) -> dict[str, Any]:
-    rng = np.random.default_rng(seed)
-    d, ffn = architecture.d, architecture.ffn
-
-    def normal(*shape: int, size: float = 1.0) -> Any:
-        return (rng.standard_normal(shape) * size).astype(np.float32)
-
-    arrays: dict[str, Any] = {}
-    for layer in range(architecture.layers):
-        shapes = {"qkv": (3 * d, d), "out": (d, d), "up": (ffn, d), "down": (d, ffn)}
-        for name, shape in shapes.items():
-            arrays[f"layer.{layer}.{name}.weight"] = normal(*shape, size=shape[1] ** -0.5)
-            arrays[f"layer.{layer}.{name}.bias"] = normal(shape[0], size=0.1)
-        for name in ("norm1", "norm2"):
-            arrays[f"layer.{layer}.{name}.gain"] = 1 + normal(d, size=0.1)
-            arrays[f"layer.{layer}.{name}.bias"] = normal(d, size=0.1)
-    if architecture.roles:
-        arrays |= {
-            "roles": normal(architecture.roles, d, size=0.5),
-            "kinds": normal(architecture.kinds, d, size=0.5),
-            "positions": normal(architecture.positions, d, size=0.5),
-            "words": normal(words, d),
-            "vocabulary": np.sort(rng.choice(1 << 32, words, replace=False)).astype(np.uint32),
-            "code_scale": np.array([0.7], np.float32),
-            "final_norm.gain": 1 + normal(d, size=0.1),
-            "final_norm.bias": normal(d, size=0.1),
-            "pool": normal(d, size=0.3),
-        }
-    return arrays
 
 
 def bounds_of(lengths: Any) -> Any:
@@ -173,7 +143,7 @@ def cosines(left: Any, right: Any) -> Any:
 
 @pytest.mark.parametrize("words", [0, 1, 30])
 def test_vectors_follow_the_definition(variant: str, words: int) -> None:
-    arrays = weights(OURS, words=words)
+    arrays = drawn_arrays(OURS, words=words)
     batch = tokens(OURS, arrays, [3, 0, 1, 70, 2, 0])
     vectors = Network(OURS, arrays).vectors(batch)
     check_ran(variant)
@@ -185,7 +155,7 @@ def test_vectors_follow_the_definition(variant: str, words: int) -> None:
 @pytest.mark.parametrize("architecture", [OURS, MINILM], ids=["ours", "minilm"])
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_layers_follow_the_definition(variant: str, architecture: Architecture, precision: Precision) -> None:
-    arrays = weights(architecture)
+    arrays = drawn_arrays(architecture)
     x = np.random.default_rng(3).standard_normal((200, architecture.d)).astype(np.float32)
     bounds = np.array([0, 60, 61, 61, 200])
     hidden = Network(architecture, arrays, precision=precision).hidden(x, bounds)
@@ -212,7 +182,7 @@ def test_any_shape_agrees_with_numpy(variant: str, data: Any) -> None:
         activation=data.draw(st.sampled_from(["gelu_tanh", "gelu_erf"])),
     )
     lengths = data.draw(st.lists(st.one_of(st.integers(0, 5), st.integers(0, 60)), max_size=8))
-    arrays = weights(architecture, words=5, seed=sum(lengths))
+    arrays = drawn_arrays(architecture, words=5, seed=sum(lengths))
     batch = tokens(architecture, arrays, lengths)
     network = Network(architecture, arrays)
     layers = [read_layer(architecture, arrays, number) for number in range(architecture.layers)]
@@ -223,7 +193,7 @@ def test_any_shape_agrees_with_numpy(variant: str, data: Any) -> None:
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_numpy_is_the_cores_twin_in_every_precision(kernel: str, precision: Precision) -> None:
     architecture = dataclasses.replace(OURS, d=192, ffn=768)
-    arrays = weights(architecture)
+    arrays = drawn_arrays(architecture)
     batch = tokens(architecture, arrays, [30, 1, 130])
     vectors = Network(architecture, arrays, precision=precision).vectors(batch)
     layers = [reference.rounded_weights(read_layer(architecture, arrays, i), precision) for i in range(2)]
@@ -237,7 +207,7 @@ def test_numpy_is_the_cores_twin_in_every_precision(kernel: str, precision: Prec
 
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_a_vector_does_not_depend_on_its_company(kernel: str, precision: Precision) -> None:
-    arrays = weights(OURS)
+    arrays = drawn_arrays(OURS)
     tile = tile_of(kernel)
     lengths = [1, tile, tile - 1, 0, tile + 1, 3, 5, 2 * tile, 512, 2, 7, 4]
     batch = tokens(OURS, arrays, lengths)
@@ -251,7 +221,7 @@ def test_a_vector_does_not_depend_on_its_company(kernel: str, precision: Precisi
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_hidden_rows_do_not_depend_on_their_company(kernel: str, precision: Precision) -> None:
     x = np.random.default_rng(3).standard_normal((500, 64)).astype(np.float32)
-    network = Network(MINILM, weights(MINILM), precision=precision)
+    network = Network(MINILM, drawn_arrays(MINILM), precision=precision)
     together = network.hidden(x, np.array([0, 130, 130, 499, 500]))
     for first, last in ((0, 130), (130, 499), (499, 500)):
         check_same_bits(network.hidden(x[first:last], np.array([0, last - first])), together[first:last])
@@ -259,7 +229,7 @@ def test_hidden_rows_do_not_depend_on_their_company(kernel: str, precision: Prec
 
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_thread_count_changes_no_bit(kernel: str, precision: Precision) -> None:
-    arrays = weights(OURS)
+    arrays = drawn_arrays(OURS)
     batch = tokens(OURS, arrays, [120, 0, 300, 5, 90, 90, 90, 90, 400, 1, 1, 130])
     network = Network(OURS, arrays, precision=precision)
     one = network.vectors(batch, num_threads=1)
@@ -268,7 +238,7 @@ def test_thread_count_changes_no_bit(kernel: str, precision: Precision) -> None:
 
 
 def test_what_a_sequence_holds_stays_in_it(variant: str) -> None:
-    network = Network(MINILM, weights(MINILM))
+    network = Network(MINILM, drawn_arrays(MINILM))
     x = np.random.default_rng(3).standard_normal((90, 64)).astype(np.float32)
     bounds = np.array([0, 30, 60, 90])
     expected = network.hidden(x, bounds)
@@ -281,7 +251,7 @@ def test_what_a_sequence_holds_stays_in_it(variant: str) -> None:
 
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_weights_that_are_no_numbers_give_none(variant: str, precision: Precision) -> None:
-    arrays = weights(OURS)
+    arrays = drawn_arrays(OURS)
     arrays["layer.1.up.weight"][17, 5] = np.nan
     batch = tokens(OURS, arrays, [20, 0])
     vectors = Network(OURS, arrays, precision=precision).vectors(batch)
@@ -290,7 +260,7 @@ def test_weights_that_are_no_numbers_give_none(variant: str, precision: Precisio
 
 
 def test_words_may_be_bytes_with_scales_and_matrices_halves(variant: str) -> None:
-    arrays = weights(OURS)
+    arrays = drawn_arrays(OURS)
     scales = np.abs(arrays["words"]).max(axis=1) / 127
     whole = np.rint(arrays["words"] / scales[:, None]).astype(np.int8)
     halves = {name: array.astype(np.float16) if array.ndim == 2 else array for name, array in arrays.items()}
@@ -302,7 +272,7 @@ def test_words_may_be_bytes_with_scales_and_matrices_halves(variant: str) -> Non
 
 
 def test_arrays_may_be_read_only_and_of_any_layout(variant: str) -> None:
-    arrays = weights(OURS)
+    arrays = drawn_arrays(OURS)
     batch = tokens(OURS, arrays, [50, 3])
     expected = Network(OURS, arrays).vectors(batch)
     arrays = {name: np.asfortranarray(array) for name, array in arrays.items()}
@@ -317,10 +287,10 @@ def test_arrays_may_be_read_only_and_of_any_layout(variant: str) -> None:
 
 def test_a_network_without_layers_or_sequences(variant: str) -> None:
     none = dataclasses.replace(OURS, layers=0)
-    arrays = weights(none)
+    arrays = drawn_arrays(none)
     x = np.random.default_rng(3).standard_normal((30, 48)).astype(np.float32)
     check_same_bits(Network(none, arrays).hidden(x, np.array([0, 30])), x)
-    network = Network(OURS, weights(OURS))
+    network = Network(OURS, drawn_arrays(OURS))
     assert network.vectors(tokens(OURS, arrays, [])).shape == (0, 48)
     assert network.hidden(x[:0], np.array([0])).shape == (0, 48)
     assert network.hidden(x[:0], np.array([0, 0, 0])).shape == (0, 48)
@@ -364,7 +334,7 @@ def test_wrong_architectures_are_named(change: dict[str, Any], words: str) -> No
     ],
 )
 def test_wrong_arrays_are_named(variant: str, name: str, array: Any, words: str) -> None:
-    arrays = weights(OURS)
+    arrays = drawn_arrays(OURS)
     if array is None:
         del arrays[name]
     else:
@@ -401,7 +371,7 @@ def test_wrong_batches_are_named(variant: str, change: dict[str, Any], words: st
         "starts": np.arange(6),
         "parts": np.zeros(5, np.uint32),
     }
-    network = Network(OURS, weights(OURS))
+    network = Network(OURS, drawn_arrays(OURS))
     network.vectors(TokenBatch(**right))
     with pytest.raises(ValueError, match=words):
         network.vectors(TokenBatch(**{**right, **change}))
@@ -418,20 +388,20 @@ def test_wrong_batches_are_named(variant: str, change: dict[str, Any], words: st
     ],
 )
 def test_wrong_rows_are_named(variant: str, x: Any, offsets: Any, words: str) -> None:
-    network = Network(MINILM, weights(MINILM))
+    network = Network(MINILM, drawn_arrays(MINILM))
     with pytest.raises(ValueError, match=words):
         network.hidden(x, np.array(offsets))
     with pytest.raises(ValueError, match="this network has no tables"):
-        network.vectors(tokens(OURS, weights(OURS), [3]))
+        network.vectors(tokens(OURS, drawn_arrays(OURS), [3]))
 
 
 def test_precisions_that_do_not_exist_are_named(variant: str) -> None:
     with pytest.raises(ValueError, match="precision is 'int4', available: 'float32', 'bfloat16', 'int8'"):
-        Network(MINILM, weights(MINILM), precision="int4")  # type: ignore[arg-type]
+        Network(MINILM, drawn_arrays(MINILM), precision="int4")  # type: ignore[arg-type]
 
 
 def test_the_core_checks_again_what_it_is_given(kernel: str) -> None:
-    network = Network(OURS, weights(OURS))
+    network = Network(OURS, drawn_arrays(OURS))
     layers, tables = network._layers, network._core_tables
     out = np.empty((1, 48), np.float32)
     right = {

@@ -1,9 +1,11 @@
-"""What the encoder reads of functions and texts."""
+"""What the encoder reads of functions and texts, by the compiled twin and in Python."""
 
 from __future__ import annotations
 
 import ast
 import textwrap
+from collections.abc import Iterator
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,10 +16,26 @@ from pytest_qeattention.encoder.tokens import (
     ROLES,
     TokenSequence,
     batch,
+    code_sequences,
     code_tokens,
     hashed_part,
+    named_tokens,
+    parsed_function,
+    twin,
+    word_sequences,
     word_tokens,
 )
+from pytest_qeattention.syntax import twins
+
+
+@pytest.fixture(params=["compiled", "python"], autouse=True)
+def implementation(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    monkeypatch.setenv("QE_BACKEND", "numpy" if request.param == "python" else "")
+    twin.cache_clear()
+    if twin().info()["implementation"] != request.param:
+        pytest.skip("this installation has no compiled core")
+    yield request.param
+    twin.cache_clear()
 
 
 def tokens_of(source: str) -> TokenSequence:
@@ -87,6 +105,68 @@ def test_words_are_parts_in_lower_case_and_numbers_are_one_word() -> None:
         *("word:http", "word:server", "word:retries", "word:#", "word:times")
     ]
     assert len(word_tokens("")) == len(word_tokens(" \n!")) == 0
+
+
+def test_many_are_read_as_one_by_one() -> None:
+    nodes = ast.parse("def a(x): return x\nasync def b(): y = 1\n").body
+    assert code_sequences(nodes) == [code_tokens(node) for node in nodes]  # type: ignore[arg-type]
+    assert word_sequences(["a_b", "", "ü 3"]) == [word_tokens("a_b"), word_tokens(""), word_tokens("ü 3")]
+    assert code_sequences([]) == word_sequences([]) == []
+
+
+def test_a_name_stands_before_the_tokens() -> None:
+    sequence = tokens_of("def get_one(key):\n    return key\n")
+    assert spelled(named_tokens("get_one", sequence), "get", "one", "key") == [
+        *("function:get_one", "argument:key", "Return", "name:key")
+    ]
+    assert named_tokens("_" + "a_b_" * 9, sequence).counts[0] == MOST_PARTS
+
+
+@pytest.mark.parametrize("indentation", ["", "    ", "\n\n  "])
+def test_a_function_is_read_with_its_indentation(indentation: str) -> None:
+    text = "async def test():\n        f('''one\n      two\n   \nthree''')\n"
+    expected = code_tokens(ast.parse(text).body[0])  # type: ignore[arg-type]
+    assert code_tokens(parsed_function(indentation + text)) == expected
+    decorated = parsed_function(f"{indentation}@mark\n{indentation.lstrip(chr(10))}def test(): return 1\n")
+    assert code_tokens(decorated) == tokens_of("@mark\ndef test(): return 1")
+    assert code_tokens(parsed_function("\tdef test():\n\t\treturn 1\n")) == tokens_of("def test(): return 1")
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("x = 1", "it is not one function, but 1 statements"),
+        ("  x = 1; y = 2", "it is not one function, but 2 statements"),
+        ("  def f(): pass\ndef g(): pass", "it is not one function, but 2 statements"),
+        ("  def f(): pass\nelse: pass", r"it is not a function in Python \(unexpected indent .*line 1\)\)"),
+        ("  ", "it is not one function, but 0 statements"),
+        ("  def f(:\n    pass", r"it is not a function in Python \(invalid syntax .*line 1\)\)"),
+        ("def f(): '\0'", r"it is not a function in Python \(source code.* null bytes\)"),
+    ],
+)
+def test_what_is_no_function_is_named(source: str, message: str) -> None:
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        parsed_function(source)
+
+
+def test_what_python_warns_of_is_read_without_a_word() -> None:
+    # Warnings are errors here.
+    assert spelled(code_tokens(parsed_function("  def test(): assert '\\d' is x\n")))[0] == "Assert"
+
+
+def test_a_twin_that_is_left_over_is_named_and_python_reads(
+    monkeypatch: pytest.MonkeyPatch, implementation: str
+) -> None:
+    if implementation == "python":
+        pytest.skip("Python was asked for")
+    expected = word_tokens("two words")
+    monkeypatch.setattr(twins, "importlib", SimpleNamespace(import_module=lambda name: SimpleNamespace(INTERFACE=0)))
+    twin.cache_clear()
+    assert word_tokens("two words") == expected
+    problem = twin().problem
+    assert problem is not None
+    assert problem.startswith("the compiled tokenizer of functions has interface 0, this package needs ")
+    assert problem.endswith(": it is left over from another version; Python reads them, which takes longer; reinstall")
 
 
 def test_a_long_string_gives_its_first_words() -> None:

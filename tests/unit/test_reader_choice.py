@@ -11,6 +11,7 @@ import pytest
 
 from pytest_qeattention.similarity import describe as plain
 from pytest_qeattention.similarity.scan import scan_source
+from pytest_qeattention.syntax import twins
 
 NAME = "pytest_qeattention.similarity._describe"
 
@@ -31,7 +32,7 @@ def imports(monkeypatch: pytest.MonkeyPatch, result: Any) -> None:
             raise result
         return result
 
-    monkeypatch.setattr(plain, "importlib", SimpleNamespace(import_module=import_module))
+    monkeypatch.setattr(twins, "importlib", SimpleNamespace(import_module=import_module))
 
 
 def test_a_twin_of_this_interface_describes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -40,7 +41,7 @@ def test_a_twin_of_this_interface_describes(monkeypatch: pytest.MonkeyPatch) -> 
 
     assert plain.describe(ast.parse("def f(): pass").body[0], None) == "described"
     assert plain.reader_info() == {"implementation": "compiled", "reason": "the compiled reader was built"}
-    assert plain.reader_problem() is None
+    assert plain.implementation().problem is None
 
 
 @pytest.mark.parametrize(
@@ -64,14 +65,14 @@ def test_a_build_that_is_left_over_is_named_and_python_describes(
     assert scanned.described.literal
     reason = f"the compiled reader of tests {words}: it is left over from another version"
     assert plain.reader_info() == {"implementation": "python", "reason": reason}
-    assert plain.reader_problem() == f"{reason}; Python reads them, which takes longer; reinstall"
+    assert plain.implementation().problem == f"{reason}; Python reads them, which takes longer; reinstall"
 
 
 def test_without_a_compiled_build_nothing_is_wrong_with_the_reader(monkeypatch: pytest.MonkeyPatch) -> None:
     imports(monkeypatch, ModuleNotFoundError(f"No module named {NAME!r}", name=NAME))
 
     assert plain.reader_info() == {"implementation": "python", "reason": "no compiled reader was built"}
-    assert plain.reader_problem() is None
+    assert plain.implementation().problem is None
 
 
 def test_a_wish_for_numpy_is_no_problem(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,10 +80,11 @@ def test_a_wish_for_numpy_is_no_problem(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setenv("QE_BACKEND", "numpy")
 
     assert plain.reader_info() == {"implementation": "python", "reason": "QE_BACKEND is numpy"}
-    assert plain.reader_problem() is None
+    assert plain.implementation().problem is None
 
 
-def test_nothing_is_looked_for_where_nothing_was_described(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_looked_for_where_nothing_is_described(monkeypatch: pytest.MonkeyPatch) -> None:
     imports(monkeypatch, SimpleNamespace())
 
-    assert plain.reader_problem() is None
+    assert scan_source(b"LIMIT = 1\n", "a.py", describe=plain.describe).functions == ()
+    assert plain.implementation.cache_info().currsize == 0

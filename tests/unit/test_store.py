@@ -59,6 +59,16 @@ def test_file_is_readable_by_its_owner_only(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "file").stat().st_mode) == 0o600
 
 
+@needs_posix
+def test_file_for_everybody_is_so_whatever_the_umask(tmp_path: Path) -> None:
+    umask = os.umask(0o077)
+    try:
+        assert write_checked(tmp_path / "file", b"x", magic=MAGIC, version=3, mode=0o644) is None
+    finally:
+        os.umask(umask)
+    assert stat.S_IMODE((tmp_path / "file").stat().st_mode) == 0o644
+
+
 def test_new_pytest_cache_gets_its_markers(tmp_path: Path) -> None:
     write(tmp_path / "cache" / "d" / "qeattention" / "file", b"x")
     assert names_in(tmp_path / "cache") == [".gitignore", "CACHEDIR.TAG", "d"]

@@ -9,12 +9,12 @@ import ast
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from pytest_qeattention.similarity.describe import FunctionNode, is_docstring
 from pytest_qeattention.similarity.fold.operators import function_of
 from pytest_qeattention.similarity.fold.parameters import ParameterKind
 from pytest_qeattention.similarity.fold.pieces import with_texts
 from pytest_qeattention.similarity.fold.rendering import Form
 from pytest_qeattention.similarity.fold.truth import asserted, unwrapped
+from pytest_qeattention.syntax.nodes import FunctionNode, is_docstring
 
 _NAMES = ("attribute", "keyword")
 _SKIPPED = frozenset({"ctx", "type_comment", "kind", "type_ignores"})

@@ -12,8 +12,8 @@ import ast
 import builtins
 from collections.abc import Iterable
 
-from pytest_qeattention.similarity.describe import FunctionNode
 from pytest_qeattention.similarity.fold.module import Module
+from pytest_qeattention.syntax.nodes import FunctionNode
 
 
 def words(text: str) -> frozenset[str]:

@@ -13,8 +13,8 @@ from bisect import bisect_right
 from dataclasses import dataclass
 from functools import cached_property
 
-from pytest_qeattention.similarity.describe import FunctionNode, is_docstring
 from pytest_qeattention.similarity.model import Unit
+from pytest_qeattention.syntax.nodes import FunctionNode, is_docstring
 
 Span = tuple[int, int]
 """Start and end of a piece of text, in characters."""

@@ -12,7 +12,6 @@ import ast
 from collections.abc import Sequence
 from typing import Any
 
-from pytest_qeattention.similarity.describe import is_literal
 from pytest_qeattention.similarity.fold.holes import Differ, Hole, Place
 from pytest_qeattention.similarity.fold.lifting import Lifting, NotLiftable, callee_name, makes_value
 from pytest_qeattention.similarity.fold.member import Member
@@ -28,6 +27,7 @@ from pytest_qeattention.similarity.fold.surroundings import (
     with_fields,
 )
 from pytest_qeattention.similarity.fold.truth import asserted, is_boolean
+from pytest_qeattention.syntax.nodes import is_literal
 
 _SKIPPED = frozenset({"ctx", "type_comment", "kind", "simple", "type_ignores"})
 _LOOPS = (

@@ -55,8 +55,6 @@ cdef struct Text:
     size_t size
     uint32_t hashes[N_PREFIXES]
     uint32_t hashed
-    bint is_builtin
-    bint is_structure
     int assertion
     # Numbers of the last function in which the name was loaded, bound, declared global, an argument, numbered.
     int64_t loaded
@@ -74,8 +72,6 @@ cdef class Texts:
     cdef size_t size, room
     cdef int32_t *slots
     cdef size_t mask
-    cdef int32_t *locals
-    cdef size_t n_locals, locals_room
 
     def __cinit__(self):
         self._empty_slots(4096)
@@ -87,7 +83,6 @@ cdef class Texts:
             Py_XDECREF(self.at[i].encoded)
         PyMem_RawFree(self.at)
         PyMem_RawFree(self.slots)
-        PyMem_RawFree(self.locals)
 
     cdef int _empty_slots(self, size_t room) except -1:
         cdef int32_t *slots = <int32_t *> PyMem_RawRealloc(self.slots, room * sizeof(int32_t))
@@ -143,8 +138,6 @@ cdef class Texts:
             text.utf8 = PyBytes_AS_STRING(encoded)
             size = PyBytes_GET_SIZE(encoded)
         text.size = size
-        text.is_builtin = <object> string in BUILTINS
-        text.is_structure = size > 0 and (text.utf8[0] == c")" or text.utf8[0] == c"|")
         self.size += 1
         self._insert(self.size - 1)
         return <int32_t> (self.size - 1)
@@ -152,15 +145,6 @@ cdef class Texts:
     cdef int32_t named(self, str string) except -1:
         """Return the number of *string*."""
         return self.of(<PyObject *> string)
-
-    cdef int32_t local(self, int32_t number) except -1:
-        """Return the text of the local name *number*: ``L0``, ``L1`` and so on."""
-        while <size_t> number >= self.n_locals:
-            if self.n_locals == self.locals_room:
-                grow(<void **> &self.locals, &self.locals_room, self.n_locals + 1, sizeof(int32_t))
-            self.locals[self.n_locals] = self.named(f"L{self.n_locals}")
-            self.n_locals += 1
-        return self.locals[number]
 
     cdef inline uint32_t hash(self, int32_t number, int prefix) noexcept nogil:
         """Return the CRC-32 of text *number* after *prefix*."""

@@ -263,3 +263,18 @@ cdef class Tree:
         # An expression statement is followed by its expression.
         cdef Node *value = expression + 1
         return self.kinds[value.kind].code == CONSTANT and PyUnicode_CheckExact(value.object)
+
+
+CODES = {
+    ast.Name: NAME,
+    ast.Attribute: ATTRIBUTE,
+    ast.Constant: CONSTANT,
+    ast.arg: ARGUMENT,
+    ast.keyword: KEYWORD,
+    ast.Expr: EXPRESSION,
+    ast.Call: CALL,
+    ast.FunctionDef: FUNCTION,
+    ast.AsyncFunctionDef: FUNCTION,
+    # `not` of a literal is none.
+    ast.Not: OTHER,
+}

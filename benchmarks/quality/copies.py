@@ -1,0 +1,140 @@
+"""Find edited copies of tests again: the pair model of ``--qe-similar``, tokens of the syntax tree, and encoders."""
+
+from __future__ import annotations
+
+import ast
+import random
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from keyword import iskeyword
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from benchmarks.quality.edits import FunctionNode, edited
+from benchmarks.quality.measures import average_precision
+from pytest_qeattention.attention import csr_pair_dots
+from pytest_qeattention.encoder.encoder import Encoder
+from pytest_qeattention.similarity.describe import describe
+from pytest_qeattention.similarity.evidence import weigh
+from pytest_qeattention.similarity.explain import parse_unit
+from pytest_qeattention.similarity.model import Unit
+from pytest_qeattention.similarity.pairs import SHIPPED, Pairs, gather_facts, near_counts, pair_facts, rescore
+from pytest_qeattention.similarity.service import suite_from_paths
+from pytest_qeattention.syntax.nodes import is_docstring, literal_bucket
+from pytest_qeattention.syntax.words import words_of
+
+FloatArray = npt.NDArray[np.float64]
+
+MOST_COPIES = 300
+LEAST_STATEMENTS = 3
+# What an encoder's cosine adds to the logit of the pair model; chosen on the development projects.
+ENCODER_WEIGHTS = (1.0, 2.0, 4.0, 8.0)
+
+
+def copies_measure(directory: Path, encoders: Mapping[str, Encoder], _: Path | None) -> dict[str, float]:
+    """Return the average precision of each method over all pairs of a test and a copy; each test has one copy."""
+    originals, copies = chosen_copies(directory)
+    is_own = np.eye(len(originals), dtype=bool).ravel()
+    codes, copied = [ast.unparse(node) for node in originals], [ast.unparse(node) for node in copies]
+    scores = {
+        "TF-IDF": bag_cosines([words(code) for code in copied], [words(code) for code in codes]),
+        "AST tokens": bag_cosines(*([syntax(node, holes=False) for node in each] for each in (copies, originals))),
+        "AST tokens, locals as holes": bag_cosines(
+            *([syntax(node, holes=True) for node in each] for each in (copies, originals))
+        ),
+        "pair model": pair_logits(originals, copies),
+    }
+    for label, encoder in encoders.items():
+        scores[label] = np.asarray(encoder.functions(copied) @ encoder.functions(codes).T, np.float64)
+        for weight in ENCODER_WEIGHTS:
+            scores[f"pair model + {label} x {weight}"] = scores["pair model"] + weight * scores[label]
+    return {name: average_precision(is_own[np.argsort(-each.ravel(), kind="stable")]) for name, each in scores.items()}
+
+
+def chosen_copies(directory: Path) -> tuple[list[FunctionNode], list[FunctionNode]]:
+    """Return at most `MOST_COPIES` tests below *directory*, without docstrings, and an edited copy of each."""
+    nodes = []
+    for unit in suite_from_paths([str(directory)], cwd=directory).units:
+        node = parse_unit(unit)
+        if node is not None:
+            node.body = [each for each in node.body if not is_docstring(each)] or [ast.Pass()]
+            node.name = "test"
+            if len(node.body) >= LEAST_STATEMENTS:
+                nodes.append(ast.fix_missing_locations(node))
+    chosen = random.Random(0)
+    codes = [ast.unparse(node) for node in nodes]
+    names = sorted({name for code in codes for name in re.findall(r"[a-z_]{4,}", code) if not iskeyword(name)})
+    some = chosen.sample(nodes, min(MOST_COPIES, len(nodes)))
+    return some, [_parsed(edited(node, nodes, names, chosen)) for node in some]
+
+
+def _parsed(code: str) -> FunctionNode:
+    node = ast.parse(code).body[0]
+    if not isinstance(node, FunctionNode):
+        raise ValueError(f"a copy is no function: {code[:80]}")
+    return node
+
+
+def words(code: str) -> Counter[str]:
+    """Count the parts of the words of *code*."""
+    return Counter(words_of(code))
+
+
+def syntax(node: FunctionNode, *, holes: bool) -> Counter[str]:
+    """Count the tokens of a syntax tree: kinds, names and buckets of literals; with *holes* local names are one."""
+    counts: Counter[str] = Counter()
+    bound = {each.id for each in ast.walk(node) if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store)}
+    bound |= {each.arg for each in ast.walk(node) if isinstance(each, ast.arg)}
+    for each in ast.walk(node):
+        if isinstance(each, ast.Constant):
+            counts[literal_bucket(each.value)] += 1
+        elif isinstance(each, ast.Name):
+            counts["local" if holes and each.id in bound else each.id] += 1
+        elif isinstance(each, ast.arg):
+            counts["local" if holes else each.arg] += 1
+        elif isinstance(each, ast.Attribute):
+            counts[f".{each.attr}"] += 1
+        elif not isinstance(each, ast.expr_context | ast.arguments):
+            counts[f"<{type(each).__name__}>"] += 1
+    return counts
+
+
+def bag_cosines(queries: Sequence[Counter[str]], pool: Sequence[Counter[str]]) -> FloatArray:
+    """Return cosines of TF-IDF, its weights those of *pool*, float64 (queries, pool)."""
+    from sklearn.feature_extraction import DictVectorizer
+    from sklearn.feature_extraction.text import TfidfTransformer
+
+    columns, weights = DictVectorizer(), TfidfTransformer(sublinear_tf=True)
+    documents = weights.fit_transform(columns.fit_transform(pool))
+    return np.asarray((weights.transform(columns.transform(queries)) @ documents.T).todense(), np.float64)
+
+
+def pair_logits(originals: Sequence[FunctionNode], copies: Sequence[FunctionNode]) -> FloatArray:
+    """Return the logit that the shipped pair model gives each copy and test, float64 (copies, originals).
+
+    Copies lie in a file of their own, one a directory apart: place says nothing of which belongs to which.
+    """
+    units, described = [], []
+    for path, nodes in (("a/test_it.py", originals), ("b/test_it.py", copies)):
+        for at, node in enumerate(nodes):
+            source = ast.unparse(node)
+            name = f"test_{at:04}"
+            unit = Unit(f"{path}::{name}", path, 10 * at + 1, name, name, 10 * at + 1, 10 * at + 9, source)
+            units.append(unit)
+            described.append(describe(node, unit))
+    features = weigh(described)
+    facts = gather_facts(units, described, [""] * len(units))
+    n = len(originals)
+    left, right = (each.ravel() for each in np.meshgrid(np.arange(n), np.arange(n, len(units)), indexing="ij"))
+    dots = csr_pair_dots(features.indptr, features.indices, features.values, left, right)
+    cosine = np.clip(dots.astype(np.float64), 0.0, 1.0)
+    near = near_counts(facts, left, right, cosine)
+    values = pair_facts(facts, features, near, left, right, cosine)
+    every = np.ones(len(left), bool)
+    scored = rescore(facts, Pairs(left, right, cosine, values, cosine, every, "exact"), SHIPPED).score
+    safe = np.clip(scored, 1e-9, 1 - 1e-9)
+    logits: FloatArray = np.log(safe / (1 - safe)).reshape(n, len(copies)).T
+    return logits

@@ -1,0 +1,162 @@
+"""How well texts answer a query: by its words, by their letters, and as a whole.
+
+``words`` and ``letters`` are BM25 (Robertson and Zaragoza, 2009) with the full length normalisation, over stems and
+over the letter n-grams of words. A word of the query counts by its rarity among the texts and by how often such a word
+of a docstring stands in the function that it describes (see `query_words`): "should" and "correctly" hardly ever do.
+``cosine`` is TF-IDF. On five development projects (benchmarks/training) the mean reciprocal rank of a test that its
+docstring or name asks for was .37 by cosine, .44 by words, .43 by letters, .46 by both.
+
+PYTEST_DONT_REWRITE
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from pytest_qeattention.similarity.query_words import load_query_words
+from pytest_qeattention.syntax.words import WORD, words_of
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+# How soon a word that is said again says no more: .44 with 0.8, .436 with 1.2 on the development projects.
+WORDS_SATURATION = 0.8
+LETTERS_SATURATION = 1.2
+GRAMS = (3, 4)
+# The longest first.
+_SUFFIXES = (
+    *("ations", "ation", "edly", "ings", "ions", "ment", "able", "ing", "ers", "ion"),
+    *("ed", "es", "ly", "er", "s"),
+)
+_LEAST_STEM = 3
+
+
+def stem(word: str) -> str:
+    """Return what forms of a word share, as far as suffixes tell: ``retries`` and ``retried`` are ``retri``."""
+    for suffix in _SUFFIXES:
+        if word.endswith(suffix) and len(word) - len(suffix) >= _LEAST_STEM:
+            word = word[: -len(suffix)]
+            break
+    if len(word) > _LEAST_STEM and word[-1] == "e":
+        word = word[:-1]
+    if len(word) > _LEAST_STEM and word[-1] == word[-2]:
+        word = word[:-1]
+    return f"{word[:-1]}i" if len(word) > _LEAST_STEM and word[-1] == "y" else word
+
+
+def letter_grams(word: str) -> set[str]:
+    """Return the runs of three and of four letters of *word*, its ends marked, and the word itself."""
+    marked = f"#{word}#"
+    return {marked[at : at + size] for size in GRAMS for at in range(len(marked) - size + 1)} | {word}
+
+
+class Texts:
+    """Hold n texts so that queries can be compared with them."""
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        places: dict[str, int] = {}
+        parts_of: dict[str, list[int]] = {}
+        rows: list[IntArray] = []
+        for text in texts:
+            row: list[int] = []
+            for word in WORD.findall(text):
+                parts = parts_of.get(word)
+                if parts is None:
+                    parts = parts_of[word] = [places.setdefault(part, len(places)) for part in words_of(word)]
+                row += parts
+            rows.append(np.array(row, np.int64))
+        self.n = len(rows)
+        self.vocabulary = tuple(places)
+        width = max(len(places), 1)
+        occurrences = np.concatenate(
+            [row * max(self.n, 1) + at for at, row in enumerate(rows)] or [np.empty(0, np.int64)]
+        )
+        cells, counts = np.unique(occurrences, return_counts=True)
+        part, self._text = np.divmod(cells, max(self.n, 1))
+        self._count = counts.astype(np.float64)
+        self._ends = np.concatenate(([0], np.cumsum(np.bincount(part, minlength=width))))
+        self._part = part
+        self._places = places
+        self._stems: dict[str, list[int]] | None = None
+
+    def frequency(self, word: str) -> int:
+        """Return how many texts have *word*, in lower case."""
+        at = self._places.get(word)
+        return 0 if at is None else int(self._ends[at + 1] - self._ends[at])
+
+    def words(self, query: str) -> FloatArray:
+        """Return how well each text answers *query* by words, float64 (n,) from 0 to 1."""
+        if self._stems is None:
+            self._stems = {}
+            for at, word in enumerate(self.vocabulary):
+                self._stems.setdefault(stem(word), []).append(at)
+        stems = self._stems
+        weights: dict[str, float] = {}
+        chances = load_query_words()
+        for word, count in Counter(words_of(query)).items():
+            key = stem(word)
+            weights[key] = weights.get(key, 0.0) + (1 + math.log(count)) * chances.of(word)
+        return self._bm25(weights, stems, np.ones(len(self.vocabulary)), WORDS_SATURATION)
+
+    def letters(self, query: str) -> FloatArray:
+        """Return how well each text answers *query* by the letters of words, float64 (n,) from 0 to 1."""
+        weights: dict[str, float] = {}
+        for word, count in Counter(words_of(query)).items():
+            for gram in letter_grams(word):
+                weights[gram] = weights.get(gram, 0.0) + 1 + math.log(count)
+        holders: dict[str, list[int]] = {}
+        lengths = np.zeros(len(self.vocabulary))
+        for at, word in enumerate(self.vocabulary):
+            grams = letter_grams(word)
+            lengths[at] = len(grams)
+            for gram in grams & weights.keys():
+                holders.setdefault(gram, []).append(at)
+        return self._bm25(weights, holders, lengths, LETTERS_SATURATION)
+
+    def cosine(self, query: str) -> FloatArray:
+        """Return the cosine of TF-IDF of each text and *query*, float64 (n,) from 0 to 1."""
+        frequency = np.diff(self._ends)
+        rarity = np.log((1 + self.n) / (1 + frequency)) + 1
+        values = (1 + np.log(self._count)) * rarity[self._part]
+        length = np.sqrt(np.bincount(self._text, values**2, minlength=self.n))
+        counts = Counter(words_of(query))
+        asked = {word: (1 + math.log(count)) for word, count in counts.items() if word in self._places}
+        dots = np.zeros(self.n)
+        squares = 0.0
+        for word, amount in asked.items():
+            at = self._places[word]
+            weight = amount * rarity[at]
+            squares += weight**2
+            entries = slice(self._ends[at], self._ends[at + 1])
+            dots[self._text[entries]] += weight * values[entries]
+        cosines: FloatArray = dots / np.maximum(length * math.sqrt(squares), 1e-12)
+        return cosines
+
+    def _bm25(
+        self, weights: dict[str, float], holders: dict[str, list[int]], sizes: FloatArray, saturation: float
+    ) -> FloatArray:
+        """Score texts by terms: *holders* lists the words that have each term, *sizes* counts the terms of a word."""
+        lengths = np.bincount(self._text, self._count * sizes[self._part], minlength=self.n)
+        mean = float(lengths.mean()) if self.n else 1.0
+        damping = saturation * lengths / max(mean, 1e-12)
+        scores, total = np.zeros(self.n), 0.0
+        for term, weight in weights.items():
+            entries = self._entries(holders.get(term, ()))
+            if not len(entries):
+                continue
+            counts = np.bincount(self._text[entries], self._count[entries], minlength=self.n)
+            having = np.flatnonzero(counts)
+            worth = weight * math.log((self.n + 1) / (len(having) + 0.5))
+            scores[having] += worth * counts[having] / (counts[having] + damping[having])
+            total += worth
+        shares: FloatArray = scores / total if total > 0 else scores
+        return shares
+
+    def _entries(self, parts: Iterable[int]) -> IntArray:
+        ranges = [np.arange(self._ends[at], self._ends[at + 1]) for at in parts]
+        return np.concatenate(ranges) if ranges else np.empty(0, np.int64)

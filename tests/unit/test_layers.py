@@ -1,0 +1,49 @@
+"""Packages import what lies below them alone."""
+
+from __future__ import annotations
+
+import ast
+from importlib.util import resolve_name
+from pathlib import Path
+
+import pytest
+
+import pytest_qeattention
+
+PACKAGE = Path(pytest_qeattention.__file__).parent
+BASE = {"cache", "exceptions", "store", "wording"}
+"""Modules that import no package of this one, so that any may import them."""
+BELOW = {
+    "attention": BASE,
+    "syntax": BASE,
+    "index": {*BASE, "attention"},
+    "encoder": {*BASE, "attention", "syntax"},
+    "similarity": {*BASE, "attention", "syntax", "index", "encoder"},
+}
+
+
+def imported(path: Path) -> set[str]:
+    """Return the parts of this package that a file imports, at any place in it."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        if isinstance(node, ast.ImportFrom):
+            package = ".".join(path.relative_to(PACKAGE.parent).parent.parts)
+            module = resolve_name("." * node.level + (node.module or ""), package)
+            names |= {f"{module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+    parts = [name.split(".") for name in names if name.split(".")[0] == "pytest_qeattention"]
+    return {part[1] for part in parts if len(part) > 1} - {"__version__"}
+
+
+@pytest.mark.parametrize("name", BELOW)
+def test_a_package_imports_what_lies_below_it(name: str) -> None:
+    files = sorted((PACKAGE / name).rglob("*.py"))
+    assert files
+    above = {path.name: found for path in files if (found := imported(path) - BELOW[name] - {name})}
+    assert above == {}
+
+
+@pytest.mark.parametrize("name", sorted(BASE))
+def test_what_all_may_import_imports_no_package(name: str) -> None:
+    assert imported(PACKAGE / f"{name}.py") <= BASE
