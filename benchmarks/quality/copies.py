@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from benchmarks.quality.baselines import bag_cosines, tfidf
 from benchmarks.quality.edits import FunctionNode, edited
 from benchmarks.quality.measures import average_precision
 from pytest_qeattention.attention import csr_pair_dots
@@ -24,7 +25,6 @@ from pytest_qeattention.similarity.model import Unit
 from pytest_qeattention.similarity.pairs import SHIPPED, Pairs, gather_facts, near_counts, pair_facts, rescore
 from pytest_qeattention.similarity.service import suite_from_paths
 from pytest_qeattention.syntax.nodes import is_docstring, literal_bucket
-from pytest_qeattention.syntax.words import words_of
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -40,7 +40,7 @@ def copies_measure(directory: Path, encoders: Mapping[str, Encoder], _: Path | N
     is_own = np.eye(len(originals), dtype=bool).ravel()
     codes, copied = [ast.unparse(node) for node in originals], [ast.unparse(node) for node in copies]
     scores = {
-        "TF-IDF": bag_cosines([words(code) for code in copied], [words(code) for code in codes]),
+        "TF-IDF": tfidf(copied, codes),
         "AST tokens": bag_cosines(*([syntax(node, holes=False) for node in each] for each in (copies, originals))),
         "AST tokens, locals as holes": bag_cosines(
             *([syntax(node, holes=True) for node in each] for each in (copies, originals))
@@ -78,11 +78,6 @@ def _parsed(code: str) -> FunctionNode:
     return node
 
 
-def words(code: str) -> Counter[str]:
-    """Count the parts of the words of *code*."""
-    return Counter(words_of(code))
-
-
 def syntax(node: FunctionNode, *, holes: bool) -> Counter[str]:
     """Count the tokens of a syntax tree: kinds, names and buckets of literals; with *holes* local names are one."""
     counts: Counter[str] = Counter()
@@ -100,16 +95,6 @@ def syntax(node: FunctionNode, *, holes: bool) -> Counter[str]:
         elif not isinstance(each, ast.expr_context | ast.arguments):
             counts[f"<{type(each).__name__}>"] += 1
     return counts
-
-
-def bag_cosines(queries: Sequence[Counter[str]], pool: Sequence[Counter[str]]) -> FloatArray:
-    """Return cosines of TF-IDF, its weights those of *pool*, float64 (queries, pool)."""
-    from sklearn.feature_extraction import DictVectorizer
-    from sklearn.feature_extraction.text import TfidfTransformer
-
-    columns, weights = DictVectorizer(), TfidfTransformer(sublinear_tf=True)
-    documents = weights.fit_transform(columns.fit_transform(pool))
-    return np.asarray((weights.transform(columns.transform(queries)) @ documents.T).todense(), np.float64)
 
 
 def pair_logits(originals: Sequence[FunctionNode], copies: Sequence[FunctionNode]) -> FloatArray:

@@ -3,12 +3,15 @@
     python -m benchmarks.quality.encoder words NAME=DIR... [--encoder LABEL=WEIGHTS]... [--minilm] [--results DIR]
     python -m benchmarks.quality.encoder functions NAME=DIR... --truth DIR [--encoder LABEL=WEIGHTS]... [--minilm]
     python -m benchmarks.quality.encoder copies NAME=DIR... [--encoder LABEL=WEIGHTS]... [--minilm]
+    python -m benchmarks.quality.encoder failures NAME=DIR... --truth DIR [--encoder LABEL=WEIGHTS]... [--minilm]
 
 ``words``: the docstring of a test, or else its name, asks for the test, which has neither; the suite is the pool. Mean
 reciprocal rank.
 ``functions``: a function of the product asks for a test that executes it; the truth are NAME.json files that
 benchmarks.quality.executed wrote, of which functions with at most 20 tests count. Share found among the first five.
 ``copies``: an edited copy of a test asks for it (edits.py); the pool is the chosen tests. Average precision of pairs.
+``failures``: a failure asks for those of other tests by the same mutant; the truth are NAME.json files that
+benchmarks.quality.mutants wrote. Mean average precision.
 
 DIR holds a project of which no version may be among the corpora of the training (with --development one has to be:
 weights are chosen there, and results are not written). WEIGHTS is a file that benchmarks.training.export wrote, or
@@ -34,7 +37,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from benchmarks.quality.baselines import tfidf
 from benchmarks.quality.copies import copies_measure
+from benchmarks.quality.failures import failures_measure
 from benchmarks.rival_speed import named
 from benchmarks.suite_speed import write_results
 from benchmarks.training.corpus import is_corpus
@@ -54,6 +59,7 @@ TASKS = {
     "words": "mean reciprocal rank",
     "functions": "share found among the first five",
     "copies": "average precision of pairs",
+    "failures": "mean average precision",
 }
 BOOTSTRAP = 2000
 LEAST_QUERY_WORDS = 3
@@ -63,7 +69,19 @@ FOUND_AT = 5
 # What an encoder's cosine adds to a ranking, whose scores are shares of 1; chosen on the development projects.
 ENCODER_WEIGHTS = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4)
 ENCODER_WEIGHT = 0.15
-RIVALS = ("names", "TF-IDF", "MiniLM", "AST tokens", "AST tokens, locals as holes", "ranking", "pair model")
+# Methods that are compared with those below them too.
+OURS = ("ranking", "pair model")
+RIVALS = (
+    "names",
+    "TF-IDF",
+    "MiniLM",
+    "AST tokens",
+    "AST tokens, locals as holes",
+    "ranking",
+    "pair model",
+    "message words",
+    "test names",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,15 +110,6 @@ def without_words(unit: Unit) -> Asked | None:
 def text_of(unit: Unit) -> str:
     """Return what every method may read of a test: its source, class and file."""
     return f"{unit.source} {unit.qualname.rpartition('::')[0]} {PurePosixPath(unit.path).stem}"
-
-
-def tfidf(queries: Sequence[str], pool: Sequence[str]) -> FloatArray:
-    """Return cosines of sub-word TF-IDF, its weights those of the pool, float64 (queries, pool)."""
-    from sklearn.feature_extraction.text import TfidfVectorizer
-
-    vectorizer = TfidfVectorizer(analyzer=words_of, sublinear_tf=True)
-    documents = vectorizer.fit_transform(pool)
-    return np.asarray((vectorizer.transform(queries) @ documents.T).todense(), np.float64)
 
 
 def evenly(numbers: Sequence[int]) -> list[int]:
@@ -163,7 +172,9 @@ def functions_measure(directory: Path, encoders: Mapping[str, Encoder], truth: P
     if truth is None:
         raise ValueError("--truth says where the files of benchmarks.quality.executed are; it is not given")
     document = json.loads((truth / f"{directory.name}.json").read_text(encoding="utf-8"))
-    units = suite_from_paths(document["suite"], cwd=directory).units
+    # What tests execute that did not run is not known.
+    not_run = set(document["not_run"])
+    units = [unit for unit in suite_from_paths(document["suite"], cwd=directory).units if unit.nodeid not in not_run]
     places = {unit.nodeid: at for at, unit in enumerate(units)}
     questions: list[tuple[CodeQuery, list[int]]] = []
     for function in document["functions"]:
@@ -247,12 +258,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--results", type=Path, default=RESULTS, metavar="DIR")
     options = parser.parse_args(arguments)
     check_projects(parser, [name for name, _ in options.projects], development=options.development)
-    if options.task == "functions" and options.truth is None:
-        parser.error("functions needs --truth, the folder with what benchmarks.quality.executed wrote")
+    if options.task in ("functions", "failures") and options.truth is None:
+        parser.error(f"{options.task} needs --truth, the folder with what tells which answers are right")
     encoders = {label: Encoder(path, cache_dir=options.cache) for label, path in options.encoder}
     if options.minilm:
         encoders["MiniLM"] = Encoder("minilm", cache_dir=options.cache)
     measures = {"words": words_measure, "functions": functions_measure, "copies": copies_measure}
+    measures["failures"] = failures_measure
     rows = {}
     for name, directory in options.projects:
         rows[name] = measures[options.task](Path(directory).resolve(), encoders, options.truth)
@@ -271,7 +283,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             f"{name} less {rival}": differences(rows, name, rival)
             for name in methods
             for rival in RIVALS
-            if name not in RIVALS[:-2] and rival in methods and rival != name
+            if (name not in RIVALS or name in OURS) and rival in methods and rival != name
         },
     }
     if options.development:

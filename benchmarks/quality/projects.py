@@ -69,20 +69,9 @@ PLANS: dict[str, Plan] = {
             *("pytest-freezer", "python-consul2", "pyyaml", "redis", "sqlalchemy", "zstandard"),
         ),
     ),
-    "lark": Plan(("lark",), requires=("interegular", "js2py", "regex"), options=("-o", "python_files=test_*.py")),
     "markdown": Plan(("markdown",), requires=("pygments", "pyyaml")),
     "marshmallow": Plan(("src/marshmallow",), requires=("simplejson",)),
     "mistune": Plan(("src/mistune",)),
-    "more-itertools": Plan(("more_itertools",)),
-    "networkx": Plan(("networkx",), ("networkx",), ("numpy", "scipy")),
-    "packaging": Plan(("src/packaging",), requires=("hypothesis", "pretend", "tomli_w")),
-    "pyparsing": Plan(("pyparsing",), requires=("jinja2", "railroad-diagrams")),
-    "pyramid": Plan(("src/pyramid",), requires=("[testing]",)),
-    "python-dateutil": Plan(
-        ("src/dateutil",),
-        requires=("freezegun", "hypothesis"),
-        options=("-W", "ignore::pytest.PytestUnknownMarkWarning"),
-    ),
     "requests": Plan(
         ("src/requests",), requires=("[socks]", "httpbin~=0.10.0", "pytest-httpbin==2.1.0", "pytest-mock", "trustme")
     ),
@@ -103,7 +92,6 @@ PLANS: dict[str, Plan] = {
         # Tools that write the project's own files, and what type checkers and editors see of it.
         ("--ignore", "src/trio/_tests/tools", "--ignore", "src/trio/_tests/test_exports.py"),
     ),
-    "webtest": Plan(("webtest",), requires=("[tests]",)),
     "werkzeug": Plan(
         ("src/werkzeug",),
         requires=("cffi", "cryptography", "ephemeral-port-reserve", "pytest-timeout", "watchdog"),

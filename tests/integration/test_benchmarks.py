@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from pytest_qeattention.similarity.background import MAGIC, VERSION
+from pytest_qeattention.similarity.query_words import MAGIC as QUERY_WORDS_MAGIC
 from pytest_qeattention.store import read_checked
 
 ROOT = Path(__file__).parents[2]
@@ -146,16 +147,105 @@ def test_background_table(tmp_path: Path) -> None:
     assert all(count > 0 for count in written["features"].values())
 
 
-@pytest.mark.skipif(importlib.util.find_spec("sklearn") is None, reason="TF-IDF is scikit-learn's: install it")
-@pytest.mark.parametrize("task", ["words", "copies"])
-def test_encoder_quality(tmp_path: Path, task: str) -> None:
+def test_query_words_table(tmp_path: Path) -> None:
+    project = tmp_path / "shop-1.0"
+    project.mkdir()
+    functions = "".join(
+        f'def send_email_{n}(email):\n    """Sends an email correctly."""\n    return email.sent({n})\n'
+        for n in range(60)
+    )
+    (project / "shop.py").write_text(functions)
+    table, record = tmp_path / "table.bin", tmp_path / "record.json"
     result = run(
-        *("benchmarks.quality.encoder", task, f"quickstart-1.0={ROOT / 'examples' / 'quickstart'}"),
-        *("--results", str(tmp_path)),
+        *("benchmarks.training.query_words", str(project), "--table", str(table), "--result", str(record)), cwd=tmp_path
+    )
+    assert result.returncode == 0, result.stderr
+    # Whole numbers are one word, and the two forms of "send" are two.
+    assert json.loads(record.read_text()) == {"words": 6, "distributions": ["shop-1.0"]}
+    assert read_checked(table, magic=QUERY_WORDS_MAGIC, version=1).payload
+    empty = run("benchmarks.training.query_words", str(tmp_path / "none"), "--table", str(table), cwd=tmp_path)
+    assert (empty.returncode, "no table was written" in empty.stdout) == (1, True)
+
+
+needs_sklearn = pytest.mark.skipif(
+    importlib.util.find_spec("sklearn") is None, reason="TF-IDF is scikit-learn's: install it"
+)
+
+
+def quality(task: str, project: Path, tmp_path: Path, *options: str) -> dict[str, float]:
+    """Return what benchmarks.quality.encoder measures on *project*."""
+    result = run(
+        *("benchmarks.quality.encoder", task, f"{project.name}={project}", "--results", str(tmp_path), *options),
         cwd=tmp_path,
     )
     assert result.returncode == 0, result.stderr
     document = json.loads((tmp_path / f"encoder_{task}.json").read_text())
-    assert 0 < document["projects"]["quickstart-1.0"]["TF-IDF"] <= 1
+    measured: dict[str, float] = document["projects"][project.name]
+    assert all(0 <= value <= 1 for value in measured.values())
+    return measured
+
+
+@needs_sklearn
+@pytest.mark.parametrize("task", ["words", "copies"])
+def test_encoder_quality(tmp_path: Path, task: str) -> None:
+    measured = quality(task, ROOT / "examples" / "quickstart", tmp_path)
+    assert measured["TF-IDF"] > 0
+    assert measured["ranking" if task == "words" else "pair model"] > 0.3
     refused = run("benchmarks.quality.encoder", task, "pandas-3.1.1=.", cwd=tmp_path)
     assert (refused.returncode, "among the corpora of the training" in refused.stderr) == (2, True)
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Path:
+    """Make a project of which each test runs one function, and a truth that says so, in ``truth``."""
+    project = tmp_path / "shop-1.0"
+    (project / "tests").mkdir(parents=True)
+    names = ("price", "weight", "colour", "origin", "maker", "stock", "label")
+    (project / "shop.py").write_text("".join(f"def find_{name}(n):\n    return n + 1\n" for name in names))
+    (project / "tests" / "test_shop.py").write_text(
+        "".join(f"def test_{name}():\n    assert shop.find_{name}(4) == 5\n" for name in names)
+        + "def test_skipped():\n    assert shop.find_price(5) == 6\n"
+    )
+    functions = [
+        {"path": "shop.py", "qualname": f"find_{name}", "tests": [f"tests/test_shop.py::test_{name}"]} for name in names
+    ]
+    failures = [
+        {
+            "failures": [
+                {"test": f"tests/test_shop.py::test_{name}", "type": "ValueError", "message": f"bad {cause}"}
+                for name in some
+            ]
+        }
+        for cause, some in (("kilo", names[:3]), ("euro", names[3:]))
+    ]
+    truth = tmp_path / "truth"
+    truth.mkdir()
+    document = {"suite": ["tests"], "not_run": ["tests/test_shop.py::test_skipped"], "functions": functions}
+    (truth / "shop-1.0.json").write_text(json.dumps({**document, "mutants": failures}))
+    return project
+
+
+@needs_sklearn
+def test_encoder_quality_of_functions(shop: Path, tmp_path: Path) -> None:
+    measured = quality("functions", shop, tmp_path, "--truth", str(tmp_path / "truth"))
+    assert measured["ranking"] == 1
+    assert set(measured) == {"names", "TF-IDF", "ranking", "ranking without references"}
+
+
+@needs_sklearn
+def test_encoder_quality_of_failures(shop: Path, tmp_path: Path) -> None:
+    measured = quality("failures", shop, tmp_path, "--truth", str(tmp_path / "truth"))
+    assert measured["message words"] == 1
+    assert measured["test names"] < 1
+
+
+@pytest.mark.parametrize("task", ["functions", "failures"])
+def test_encoder_quality_needs_the_truth(tmp_path: Path, task: str) -> None:
+    refused = run("benchmarks.quality.encoder", task, "shop-1.0=.", cwd=tmp_path)
+    assert (refused.returncode, "needs --truth" in refused.stderr) == (2, True)
+
+
+def test_encoder_on_folds_says_that_it_skips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("QE_GOLD", raising=False)
+    skipped = run("benchmarks.quality.folds", cwd=tmp_path)
+    assert (skipped.returncode, skipped.stdout.startswith("skipped: QE_GOLD is not set")) == (0, True)
