@@ -45,6 +45,7 @@ def copies_measure(directory: Path, encoders: Mapping[str, Encoder], _: Path | N
         "AST tokens, locals as holes": bag_cosines(
             *([syntax(node, holes=True) for node in each] for each in (copies, originals))
         ),
+        "shapes of statements": bag_cosines(*([shapes(node) for node in each] for each in (copies, originals))),
         "pair model": pair_logits(originals, copies),
     }
     for label, encoder in encoders.items():
@@ -95,6 +96,15 @@ def syntax(node: FunctionNode, *, holes: bool) -> Counter[str]:
         elif not isinstance(each, ast.expr_context | ast.arguments):
             counts[f"<{type(each).__name__}>"] += 1
     return counts
+
+
+def shapes(node: FunctionNode) -> Counter[str]:
+    """Count the statements of a function, at any depth, by the kinds of their nodes in order: no name, no literal."""
+    return Counter(
+        " ".join(type(each).__name__ for each in ast.walk(statement) if not isinstance(each, ast.expr_context))
+        for statement in ast.walk(node)
+        if isinstance(statement, ast.stmt) and statement is not node
+    )
 
 
 def pair_logits(originals: Sequence[FunctionNode], copies: Sequence[FunctionNode]) -> FloatArray:

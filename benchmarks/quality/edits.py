@@ -9,8 +9,10 @@ from collections.abc import Sequence
 
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
 
-# Share of attributes and of the functions called by name that a copy has under other names.
-OTHER_NAMES = 0.3
+# Share of attributes and of the functions called by name that a copy has under other names. With it TF-IDF of AST
+# tokens has an average precision of .53 on three development projects, .74 with locals as holes: on a first set of
+# copies it was .56 and .75.
+OTHER_NAMES = 0.2
 _NUMBERS = (2, 3, 5, 8, 13, 21, 34, 55, 89, 144)
 
 

@@ -68,7 +68,7 @@ def held_out(prepared: Sequence[Prepared]) -> list[dict[str, float]]:
 
 def unseen(pools: Sequence[Pool]) -> list[Pool]:
     """Return the pools of projects that no encoder of ours was trained on."""
-    return [pool for pool in pools if not is_corpus(pool.project.rpartition("/")[2])]
+    return [pool for pool in pools if not is_corpus(pool.project.rpartition("+")[2])]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -255,11 +255,35 @@ def _parsed(path: Path) -> ast.Module | None:
 
 def _imported(tree: ast.Module) -> Iterator[tuple[str, str]]:
     """Yield the names that a module gives to what it imports, and the names that this has at home."""
-    for node in ast.walk(tree):
+    for node in _statements(tree.body):
         if isinstance(node, ast.ImportFrom):
             yield from ((alias.asname or alias.name, alias.name) for alias in node.names)
         elif isinstance(node, ast.Import):
             yield from ((alias.asname, alias.name.rpartition(".")[2]) for alias in node.names if alias.asname)
+
+
+def _statements(body: Sequence[ast.stmt]) -> Iterator[ast.stmt]:
+    """Yield statements and those within them, at any depth."""
+    pending: list[ast.stmt] = list(reversed(body))
+    while pending:
+        node = pending.pop()
+        yield node
+        for name in ("finalbody", "orelse", "handlers", "cases", "body"):
+            for below in reversed(getattr(node, name, ())):
+                pending.extend([below] if isinstance(below, ast.stmt) else reversed(below.body))
+
+
+def _nodes(node: ast.AST) -> Iterator[ast.AST]:
+    """Yield *node* and all below, in no order; `ast.walk` takes twice as long."""
+    pending = [node]
+    while pending:
+        node = pending.pop()
+        yield node
+        for value in vars(node).values():
+            if isinstance(value, ast.AST):
+                pending.append(value)
+            elif isinstance(value, list):
+                pending.extend([each for each in value if isinstance(each, ast.AST)])
 
 
 def _last_name(node: ast.expr) -> str:
@@ -276,9 +300,10 @@ def _function(node: FunctionNode, path: str, prefix: str) -> _Function:
     names: dict[str, None] = {}
     attributes: dict[str, None] = {}
     own: dict[str, None] = {}
-    for below in ast.walk(node):
-        if isinstance(below, ast.Name) and isinstance(below.ctx, ast.Load):
-            names[below.id] = None
+    for below in _nodes(node):
+        if isinstance(below, ast.Name):
+            if isinstance(below.ctx, ast.Load):
+                names[below.id] = None
         elif isinstance(below, ast.Attribute):
             of_own = isinstance(below.value, ast.Name) and below.value.id in ("self", "cls")
             (own if of_own else attributes)[below.attr] = None
