@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.quality.baselines import bag_cosines, tfidf
-from benchmarks.quality.edits import FunctionNode, edited
+from benchmarks.quality.edits import edited
 from benchmarks.quality.measures import average_precision
 from pytest_qeattention.attention import csr_pair_dots
 from pytest_qeattention.encoder.encoder import Encoder
@@ -24,7 +24,7 @@ from pytest_qeattention.similarity.explain import parse_unit
 from pytest_qeattention.similarity.model import Unit
 from pytest_qeattention.similarity.pairs import SHIPPED, Pairs, gather_facts, near_counts, pair_facts, rescore
 from pytest_qeattention.similarity.service import suite_from_paths
-from pytest_qeattention.syntax.nodes import is_docstring, literal_bucket
+from pytest_qeattention.syntax.nodes import FunctionNode, is_docstring, literal_bucket
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -47,7 +47,7 @@ from pytest_qeattention.encoder.encoder import Encoder
 from pytest_qeattention.similarity.explain import parse_unit
 from pytest_qeattention.similarity.model import Unit
 from pytest_qeattention.similarity.queries import CodeQuery, WordsQuery, read_query
-from pytest_qeattention.similarity.ranking import Ranker, Ways
+from pytest_qeattention.similarity.ranking import Ranker, Ways, text_of
 from pytest_qeattention.similarity.service import suite_from_paths
 from pytest_qeattention.syntax.nodes import is_docstring
 from pytest_qeattention.syntax.words import words_of
@@ -107,11 +107,6 @@ def without_words(unit: Unit) -> Asked | None:
     return Asked(words if len(words_of(words)) >= LEAST_QUERY_WORDS else "", bare)
 
 
-def text_of(unit: Unit) -> str:
-    """Return what every method may read of a test: its source, class and file."""
-    return f"{unit.source} {unit.qualname.rpartition('::')[0]} {PurePosixPath(unit.path).stem}"
-
-
 def evenly(numbers: Sequence[int]) -> list[int]:
     """Return at most `MOST_QUERIES` of *numbers*, evenly chosen."""
     places = np.linspace(0, len(numbers) - 1, min(len(numbers), MOST_QUERIES)).round().astype(int)
@@ -120,14 +115,13 @@ def evenly(numbers: Sequence[int]) -> list[int]:
 
 def with_encoders(
     scores: dict[str, FloatArray], encoders: Mapping[str, Encoder], cosines: Callable[[Encoder], FloatArray]
-) -> dict[str, FloatArray]:
+) -> None:
     """Add to *scores* those of each encoder, alone and with the ranking."""
     for label, encoder in encoders.items():
         scores[label] = cosines(encoder)
         for weight in ENCODER_WEIGHTS:
             suffix = "" if weight == ENCODER_WEIGHT else f" x {weight}"
             scores[f"ranking + {label}{suffix}"] = scores["ranking"] + weight * scores[label]
-    return scores
 
 
 def words_measure(directory: Path, encoders: Mapping[str, Encoder], _: Path | None) -> dict[str, float]:
@@ -148,16 +142,10 @@ def words_measure(directory: Path, encoders: Mapping[str, Encoder], _: Path | No
         lambda encoder: np.asarray(encoder.texts(queries) @ encoder.functions(codes).T, np.float64),
     )
     # Copies of the right code are as right as it is.
-    content = np.unique(np.array([hash_of(code) for code in codes]), return_inverse=True)[1]
+    numbers: dict[str, int] = {}
+    content = np.array([numbers.setdefault(code, len(numbers)) for code in codes])
     right = content[queried][:, None] == content[None, :]
     return {name: float(np.mean(1 / ranks(each, right))) for name, each in scores.items()}
-
-
-def hash_of(text: str) -> str:
-    """Return a short name of *text*."""
-    from hashlib import blake2b
-
-    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
 
 
 def ranks(scores: FloatArray, right: npt.NDArray[np.bool_]) -> FloatArray:
@@ -263,8 +251,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     encoders = {label: Encoder(path, cache_dir=options.cache) for label, path in options.encoder}
     if options.minilm:
         encoders["MiniLM"] = Encoder("minilm", cache_dir=options.cache)
-    measures = {"words": words_measure, "functions": functions_measure, "copies": copies_measure}
-    measures["failures"] = failures_measure
+    measures = {
+        "words": words_measure,
+        "functions": functions_measure,
+        "copies": copies_measure,
+        "failures": failures_measure,
+    }
     rows = {}
     for name, directory in options.projects:
         rows[name] = measures[options.task](Path(directory).resolve(), encoders, options.truth)

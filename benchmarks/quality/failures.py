@@ -16,8 +16,8 @@ from pytest_qeattention.similarity.service import suite_from_paths
 
 FloatArray = npt.NDArray[np.float64]
 
-# Each counts the same: what a learned fusion makes of them is another matter (benchmarks of defects).
-SUMS = (("message words", "test names"),)
+# Both count the same: what a learned fusion makes of them is another matter (benchmarks of defects).
+BOTH = "message words + test names"
 # Failures with longer messages are asked about by their beginning.
 MOST_CHARACTERS = 2000
 
@@ -32,17 +32,14 @@ def failures_measure(directory: Path, encoders: Mapping[str, Encoder], truth: Pa
     tests = [each["test"] for _, each in rows]
     messages = [f"{each['type']}: {each['message']}"[:MOST_CHARACTERS] for _, each in rows]
     scores = {"message words": tfidf(messages, messages), "test names": tfidf(tests, tests)}
-    for names in SUMS:
-        scores[" + ".join(names)] = np.sum([scores[name] for name in names], axis=0)
+    scores[BOTH] = scores["message words"] + scores["test names"]
     sources = {unit.nodeid: unit.source for unit in suite_from_paths(document["suite"], cwd=directory).units}
     for label, encoder in encoders.items():
         of_messages, of_tests = encoder.failures(messages), encoder.functions([sources[test] for test in tests])
         scores[f"{label}, messages"] = np.asarray(of_messages @ of_messages.T, np.float64)
         scores[f"{label}, tests"] = np.asarray(of_tests @ of_tests.T, np.float64)
         for part in ("messages", "tests"):
-            scores[f"message words + test names + {label}, {part}"] = (
-                scores["message words + test names"] + scores[f"{label}, {part}"]
-            )
+            scores[f"{BOTH} + {label}, {part}"] = scores[BOTH] + scores[f"{label}, {part}"]
     return {name: mean_precision(each, mutant, tests) for name, each in scores.items()}
 
 

@@ -28,13 +28,13 @@ from pytest_qeattention.similarity.explain import parse_unit
 from pytest_qeattention.similarity.ranking import rank
 from pytest_qeattention.similarity.service import suite_from_paths
 from pytest_qeattention.similarity.suite import Suite
+from pytest_qeattention.syntax.nodes import FunctionNode
 
 RESULTS = Path(__file__).parents[1] / "results"
 DEPTHS = (1, 5, 10)
 LARGEST_SHARE = 0.05
 """Of tests that call a function whose edit is a case."""
 _TURNED = {"==": "!=", "!=": "==", "<": ">=", ">": "<=", "<=": ">", ">=": "<", "is": "is not", "in": "not in"}
-FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 def edits(function: FunctionNode, lines: Sequence[str]) -> Iterator[tuple[int, str]]:

@@ -15,8 +15,7 @@ from hashlib import blake2b
 
 from pytest_qeattention.similarity.explain import parse_unit
 from pytest_qeattention.similarity.model import Unit
-
-FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
+from pytest_qeattention.syntax.nodes import FunctionNode
 
 _DIGEST_BYTES = 8
 _LITERALS = (ast.Constant, ast.UnaryOp, ast.List, ast.Tuple, ast.Set, ast.Dict, ast.BinOp, ast.JoinedStr)

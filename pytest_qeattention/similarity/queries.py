@@ -111,10 +111,7 @@ def _functions(query: str, source: str) -> list[tuple[str, str]]:
     except (RecursionError, MemoryError, ValueError) as error:
         raise UsageError(f"{query}: the file can't be parsed ({error}), so nothing was ranked") from error
     lines = source.splitlines(keepends=True)
-    found = [
-        (qualname, "".join(lines[first_line(node) - 1 : node.end_lineno])) for qualname, node in functions_of(tree)
-    ]
-    return found
+    return [(qualname, "".join(lines[first_line(node) - 1 : node.end_lineno])) for qualname, node in functions_of(tree)]
 
 
 def _check_words(query: str, text: str) -> None:

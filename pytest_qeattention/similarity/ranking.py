@@ -87,7 +87,7 @@ class Ranker:
     def __init__(self, units: Sequence[Unit], *, cwd: Path) -> None:
         self._units = units
         self._cwd = cwd
-        self._texts = Texts([_text(unit) for unit in units])
+        self._texts = Texts([text_of(unit) for unit in units])
         self._paths = Texts([_words_of_path(unit.path) for unit in units])
 
     def words(self, query: WordsQuery) -> FloatArray:
@@ -188,7 +188,8 @@ class Reached:
     """Says of a test through which functions it gets there; nothing where no way is known."""
 
 
-def _text(unit: Unit) -> str:
+def text_of(unit: Unit) -> str:
+    """Return what queries are compared with: the source of a test, and the names of its class and file."""
     return f"{unit.source} {unit.qualname.rpartition('::')[0]} {PurePosixPath(unit.path).stem}"
 
 

@@ -20,7 +20,8 @@ import numpy.typing as npt
 
 from pytest_qeattention.similarity.discover import SourcePath
 from pytest_qeattention.similarity.naming import display_path
-from pytest_qeattention.similarity.scan import parsed_source, without_garbage_collection
+from pytest_qeattention.similarity.scan import FIXTURES, parsed_source, without_garbage_collection
+from pytest_qeattention.similarity.scope import dotted_name, last_name
 from pytest_qeattention.syntax.nodes import FunctionNode
 
 FloatArray = npt.NDArray[np.float64]
@@ -126,7 +127,7 @@ class References:
         for qualname, node in definitions_of(tree):
             prefix = qualname.removesuffix(node.name)
             if isinstance(node, ast.ClassDef):
-                bases = tuple(filter(None, map(_last_name, node.bases)))
+                bases = tuple(filter(None, (last_name(dotted_name(base)) for base in node.bases)))
                 known[f"{qualname}::"] = _Class(path, bases, {})
                 self._classes[node.name].append(known[f"{qualname}::"])
             else:
@@ -286,16 +287,6 @@ def _nodes(node: ast.AST) -> Iterator[ast.AST]:
                 pending.extend([each for each in value if isinstance(each, ast.AST)])
 
 
-def _last_name(node: ast.expr) -> str:
-    if isinstance(node, ast.Name):
-        return node.id
-    return node.attr if isinstance(node, ast.Attribute) else ""
-
-
-def _is_fixture(decorator: ast.expr) -> bool:
-    return _last_name(decorator.func if isinstance(decorator, ast.Call) else decorator) in ("fixture", "yield_fixture")
-
-
 def _function(node: FunctionNode, path: str, prefix: str) -> _Function:
     names: dict[str, None] = {}
     attributes: dict[str, None] = {}
@@ -312,7 +303,7 @@ def _function(node: FunctionNode, path: str, prefix: str) -> _Function:
         qualname=f"{prefix}{node.name}",
         name=node.name,
         owner=prefix.removesuffix("::").rpartition("::")[2],
-        is_fixture=any(map(_is_fixture, node.decorator_list)),
+        is_fixture=any(last_name(dotted_name(decorator)) in FIXTURES for decorator in node.decorator_list),
         names=tuple(names),
         attributes=tuple(attributes),
         own=tuple(own),

@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -82,7 +83,33 @@ class Texts:
         self._ends = np.concatenate(([0], np.cumsum(np.bincount(part, minlength=width))))
         self._part = part
         self._places = places
-        self._stems: dict[str, list[int]] | None = None
+
+    @cached_property
+    def _by_stem(self) -> dict[str, list[int]]:
+        """Words of the vocabulary by stem."""
+        found: dict[str, list[int]] = {}
+        for at, word in enumerate(self.vocabulary):
+            found.setdefault(stem(word), []).append(at)
+        return found
+
+    @cached_property
+    def _by_gram(self) -> tuple[dict[str, list[int]], FloatArray]:
+        """Words of the vocabulary by letter n-gram, and how many n-grams each has."""
+        found: dict[str, list[int]] = {}
+        counts = np.zeros(len(self.vocabulary))
+        for at, word in enumerate(self.vocabulary):
+            grams = letter_grams(word)
+            counts[at] = len(grams)
+            for gram in grams:
+                found.setdefault(gram, []).append(at)
+        return found, counts
+
+    @cached_property
+    def _weighted(self) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Rarity of each word, TF-IDF of each word in each text, and the length of each text's vector."""
+        rarity = np.log((1 + self.n) / (1 + np.diff(self._ends))) + 1
+        values = (1 + np.log(self._count)) * rarity[self._part]
+        return rarity, values, np.sqrt(np.bincount(self._text, values**2, minlength=self.n))
 
     def frequency(self, word: str) -> int:
         """Return how many texts have *word*, in lower case."""
@@ -91,46 +118,32 @@ class Texts:
 
     def words(self, query: str) -> FloatArray:
         """Return how well each text answers *query* by words, float64 (n,) from 0 to 1."""
-        if self._stems is None:
-            self._stems = {}
-            for at, word in enumerate(self.vocabulary):
-                self._stems.setdefault(stem(word), []).append(at)
-        stems = self._stems
         weights: dict[str, float] = {}
         chances = load_query_words()
         for word, count in Counter(words_of(query)).items():
             key = stem(word)
             weights[key] = weights.get(key, 0.0) + (1 + math.log(count)) * chances.of(word)
-        return self._bm25(weights, stems, np.ones(len(self.vocabulary)), WORDS_SATURATION)
+        return self._bm25(weights, self._by_stem, np.ones(len(self.vocabulary)), WORDS_SATURATION)
 
     def letters(self, query: str) -> FloatArray:
         """Return how well each text answers *query* by the letters of words, float64 (n,) from 0 to 1."""
         weights: dict[str, float] = {}
         for word, count in Counter(words_of(query)).items():
-            for gram in letter_grams(word):
+            # Sums depend on their order, and that of a set on the process.
+            for gram in sorted(letter_grams(word)):
                 weights[gram] = weights.get(gram, 0.0) + 1 + math.log(count)
-        holders: dict[str, list[int]] = {}
-        lengths = np.zeros(len(self.vocabulary))
-        for at, word in enumerate(self.vocabulary):
-            grams = letter_grams(word)
-            lengths[at] = len(grams)
-            for gram in grams & weights.keys():
-                holders.setdefault(gram, []).append(at)
-        return self._bm25(weights, holders, lengths, LETTERS_SATURATION)
+        return self._bm25(weights, *self._by_gram, LETTERS_SATURATION)
 
     def cosine(self, query: str) -> FloatArray:
         """Return the cosine of TF-IDF of each text and *query*, float64 (n,) from 0 to 1."""
-        frequency = np.diff(self._ends)
-        rarity = np.log((1 + self.n) / (1 + frequency)) + 1
-        values = (1 + np.log(self._count)) * rarity[self._part]
-        length = np.sqrt(np.bincount(self._text, values**2, minlength=self.n))
-        counts = Counter(words_of(query))
-        asked = {word: (1 + math.log(count)) for word, count in counts.items() if word in self._places}
+        rarity, values, length = self._weighted
         dots = np.zeros(self.n)
         squares = 0.0
-        for word, amount in asked.items():
-            at = self._places[word]
-            weight = amount * rarity[at]
+        for word, count in Counter(words_of(query)).items():
+            at = self._places.get(word)
+            if at is None:
+                continue
+            weight = (1 + math.log(count)) * rarity[at]
             squares += weight**2
             entries = slice(self._ends[at], self._ends[at + 1])
             dots[self._text[entries]] += weight * values[entries]
