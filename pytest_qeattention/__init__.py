@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pytest_qeattention.attention import AttentionConfig, QEAttention, flash_attention, topk_similarity
+    from pytest_qeattention.encoder.encoder import Encoder
     from pytest_qeattention.exceptions import QEWarning
     from pytest_qeattention.information import backend_info
     from pytest_qeattention.similarity.model import Group, SimilarReport, Unit
@@ -21,6 +22,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AttentionConfig",
+    "Encoder",
     "Group",
     "QEAttention",
     "QEWarning",
@@ -35,6 +37,7 @@ __all__ = [
 
 _HOME = {
     "AttentionConfig": "pytest_qeattention.attention",
+    "Encoder": "pytest_qeattention.encoder.encoder",
     "Group": "pytest_qeattention.similarity.model",
     "QEAttention": "pytest_qeattention.attention",
     "QEWarning": "pytest_qeattention.exceptions",

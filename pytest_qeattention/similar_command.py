@@ -303,7 +303,9 @@ def _answer(suite: Suite, query: str | None, ranked: int, request: Request, poli
         if query is not None:
             from pytest_qeattention.similarity import ranking
 
-            return ranking.rank(suite, query, ranked, cwd=Path.cwd(), num_threads=request.num_threads)
+            return ranking.rank(
+                suite, query, ranked, cwd=Path.cwd(), num_threads=request.num_threads, cache_dir=request.cache_dir
+            )
         from pytest_qeattention.similarity import gate
         from pytest_qeattention.similarity.builtin import TestSimilarity
 

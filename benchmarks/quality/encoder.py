@@ -15,8 +15,8 @@ benchmarks.quality.mutants wrote. Mean average precision.
 
 DIR holds a project of which no version may be among the corpora of the training (with --development one has to be:
 weights are chosen there, and results are not written). WEIGHTS is a file that benchmarks.training.export wrote, or
-``qe`` for the one in the package. "ranking" is what ``--rank`` does, "ranking + LABEL" the same with an encoder's
-cosines; "copies" knows the pair model of ``--qe-similar`` in its place. Beside them stand sub-word TF-IDF
+``qe`` for the one in the package. "ranking" is what ``--rank`` does without an encoder, "ranking + LABEL" the same with
+one; "copies" knows the pair model of ``--qe-similar`` in its place. Beside them stand sub-word TF-IDF
 (scikit-learn, to be installed), which reads the same texts, and with --minilm MiniLM. Of equal scores the worst rank
 counts. Differences are means over projects, their intervals those of 2,000 bootstrap samples of projects.
 Writes encoder_TASK as JSON and Markdown to --results.
@@ -29,7 +29,8 @@ import ast
 import json
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+import tempfile
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -66,8 +67,8 @@ LEAST_QUERY_WORDS = 3
 MOST_TESTS_OF_ONE = 20
 MOST_QUERIES = 400
 FOUND_AT = 5
-# What an encoder's cosine adds to a ranking, whose scores are shares of 1; chosen on the development projects.
-ENCODER_WEIGHTS = (0.1, 0.15, 0.2, 0.3)
+# What an encoder's cosine adds to the ranking of a function's tests, whose scores are shares of 1; chosen on the
+# development projects, where it added nothing: ``--rank`` does not ask it.
 ENCODER_WEIGHT = 0.15
 # Methods that are compared with those below them too.
 OURS = ("ranking", "pair model")
@@ -113,17 +114,6 @@ def evenly(numbers: Sequence[int]) -> list[int]:
     return [numbers[place] for place in places.tolist()]
 
 
-def with_encoders(
-    scores: dict[str, FloatArray], encoders: Mapping[str, Encoder], cosines: Callable[[Encoder], FloatArray]
-) -> None:
-    """Add to *scores* those of each encoder, alone and with the ranking."""
-    for label, encoder in encoders.items():
-        scores[label] = cosines(encoder)
-        for weight in ENCODER_WEIGHTS:
-            suffix = "" if weight == ENCODER_WEIGHT else f" x {weight}"
-            scores[f"ranking + {label}{suffix}"] = scores["ranking"] + weight * scores[label]
-
-
 def words_measure(directory: Path, encoders: Mapping[str, Encoder], _: Path | None) -> dict[str, float]:
     """Return the mean reciprocal rank of each method."""
     asked = [each for unit in suite_from_paths([str(directory)], cwd=directory).units if (each := without_words(unit))]
@@ -136,11 +126,10 @@ def words_measure(directory: Path, encoders: Mapping[str, Encoder], _: Path | No
         "ranking": np.stack([ranker.words(WordsQuery(query)) for query in queries]),
     }
     codes = [unit.source for unit in units]
-    with_encoders(
-        scores,
-        encoders,
-        lambda encoder: np.asarray(encoder.texts(queries) @ encoder.functions(codes).T, np.float64),
-    )
+    for label, encoder in encoders.items():
+        scores[label] = np.asarray(encoder.texts(queries) @ encoder.functions(codes).T, np.float64)
+        ranker = Ranker(units, cwd=directory, encoder=encoder)
+        scores[f"ranking + {label}"] = np.stack([ranker.answers(WordsQuery(query)).scores for query in queries])
     # Copies of the right code are as right as it is.
     numbers: dict[str, int] = {}
     content = np.array([numbers.setdefault(code, len(numbers)) for code in codes])
@@ -190,13 +179,10 @@ def functions_measure(directory: Path, encoders: Mapping[str, Encoder], truth: P
         "ranking without references": np.stack([ranker.code(query, np.zeros(len(units))) for query in queries]),
     }
     codes = [unit.source for unit in units]
-    with_encoders(
-        scores,
-        encoders,
-        lambda encoder: np.asarray(
-            encoder.functions([query.source for query in queries]) @ encoder.functions(codes).T, np.float64
-        ),
-    )
+    for label, encoder in encoders.items():
+        asked = encoder.functions([query.source for query in queries])
+        scores[label] = np.asarray(asked @ encoder.functions(codes).T, np.float64)
+        scores[f"ranking + {label}"] = scores["ranking"] + ENCODER_WEIGHT * scores[label]
     return {name: float(np.mean(ranks(each, right) <= FOUND_AT)) for name, each in scores.items()}
 
 
@@ -242,15 +228,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--minilm", action="store_true", help="also measure MiniLM")
     parser.add_argument("--truth", type=Path, metavar="DIR", help="of functions: where NAME.json of the projects are")
     parser.add_argument("--development", action="store_true", help="measure on corpora, to choose weights")
-    parser.add_argument("--cache", type=Path, metavar="DIR", help="keep vectors there")
+    parser.add_argument("--cache", type=Path, metavar="DIR", help="keep vectors there (default: during the run alone)")
     parser.add_argument("--results", type=Path, default=RESULTS, metavar="DIR")
     options = parser.parse_args(arguments)
     check_projects(parser, [name for name, _ in options.projects], development=options.development)
     if options.task in ("functions", "failures") and options.truth is None:
         parser.error(f"{options.task} needs --truth, the folder with what tells which answers are right")
-    encoders = {label: Encoder(path, cache_dir=options.cache) for label, path in options.encoder}
+    with tempfile.TemporaryDirectory() as scratch:
+        return measured(options, options.cache or Path(scratch))
+
+
+def measured(options: argparse.Namespace, cache: Path) -> int:
+    """Measure the task on each project, and write what was found."""
+    encoders = {label: Encoder(path, cache_dir=cache) for label, path in options.encoder}
     if options.minilm:
-        encoders["MiniLM"] = Encoder("minilm", cache_dir=options.cache)
+        encoders["MiniLM"] = Encoder("minilm", cache_dir=cache)
     measures = {
         "words": words_measure,
         "functions": functions_measure,

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import io
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from pytest_qeattention.attention.arguments import FloatArray
+from pytest_qeattention.encoder import encoder, shipped
+from pytest_qeattention.encoder.encoder import Encoder
 from pytest_qeattention.similarity.discover import UsageError
-from pytest_qeattention.similarity.ranking import rank
+from pytest_qeattention.similarity.queries import WordsQuery
+from pytest_qeattention.similarity.ranking import MEANING_TESTS, MEANING_WEIGHT, Ranker, best_first, rank
 from pytest_qeattention.similarity.service import suite_from_paths
 from pytest_qeattention.similarity.suite import Suite
 
@@ -80,7 +86,73 @@ def test_by_words(suite: Suite, tmp_path: Path) -> None:
     assert found == ["test_retries_when_the_server_is_down", "test_gives_up_after_the_last_retry"]
     ranked = rank(suite, "expired cookies", 1, cwd=tmp_path).ranked
     assert ranked is not None
-    assert ranked[1][0].reasons == ("shares cookies",)
+    shared, meaning = ranked[1][0].reasons
+    assert shared == "shares cookies"
+    assert meaning.startswith("meaning agrees (cosine 0.")
+
+
+class Vectors(Encoder):
+    """Give each function and text the vector that its last word names."""
+
+    def __init__(self, named: dict[str, tuple[float, float]]) -> None:
+        self.named = named
+
+    def functions(self, sources: Sequence[str]) -> FloatArray:
+        return self.texts(sources)
+
+    def texts(self, texts: Sequence[str]) -> FloatArray:
+        return np.array([next(v for word, v in self.named.items() if word in text) for text in texts], np.float32)
+
+
+def test_meaning_decides_between_tests_with_the_same_words(tmp_path: Path) -> None:
+    (tmp_path / "test_it.py").write_text(
+        "def test_a():\n    opens(door, cyan)\n\ndef test_b():\n    opens(door, blue)\n\n"
+        "def test_c():\n    closes(window, green)\n"
+    )
+    units = suite_from_paths([str(tmp_path)], cwd=tmp_path).units
+    query = WordsQuery("opens the door of glass")
+    plain = Ranker(units, cwd=tmp_path)
+    assert plain.words(query)[0] == plain.words(query)[1] > plain.words(query)[2] == 0
+    np.testing.assert_array_equal(plain.answers(query).scores, plain.words(query))
+
+    vectors = Vectors({"glass": (1, 0), "cyan": (0, 1), "blue": (0.6, 0.8), "green": (1, 0)})
+    ranker = Ranker(units, cwd=tmp_path, encoder=vectors)
+    answers = ranker.answers(query)
+    # What words do not reach is not compared by meaning.
+    assert answers.cosines == {0: 0.0, 1: pytest.approx(0.6)}
+    words = plain.words(query)[0]
+    expected = [(words + MEANING_WEIGHT * (1 + cosine) / 2) / (1 + MEANING_WEIGHT) for cosine in (0, 0.6)]
+    np.testing.assert_allclose(answers.scores, [*expected, 0], rtol=1e-6)
+    first, second = ranker.nearest(query, 5)
+    assert (first.unit.name, second.unit.name) == ("test_b", "test_a")
+    assert (first.reasons[-1], second.reasons) == ("meaning agrees (cosine 0.60)", ("shares door, opens",))
+
+
+def test_only_the_best_by_words_are_compared_by_meaning(tmp_path: Path) -> None:
+    tests = "".join(f"def test_{at}():\n    opens(door{', wall' * (at // 3)})\n\n" for at in range(MEANING_TESTS + 6))
+    (tmp_path / "test_it.py").write_text(tests)
+    units = suite_from_paths([str(tmp_path)], cwd=tmp_path).units
+    # The farther a test is by words, the closer it is by meaning.
+    named = {"glass": (1.0, 0.0), **{f"test_{at}()": (at / 200 - 1, 0.0) for at in reversed(range(len(units)))}}
+    ranker = Ranker(units, cwd=tmp_path, encoder=Vectors(named))
+    answers, words = ranker.answers(WordsQuery("door of glass")), ranker.words(WordsQuery("door of glass"))
+    assert sorted(answers.cosines) == sorted(best_first(words, MEANING_TESTS))
+    assert set(best_first(answers.scores, MEANING_TESTS)) == set(answers.cosines)
+
+
+def test_weights_that_cannot_be_used_are_a_problem_and_words_rank(
+    suite: Suite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cut = tmp_path / "cut.bin"
+    cut.write_bytes(shipped.SHIPPED.read_bytes()[:-1])
+    monkeypatch.setattr(encoder, "SHIPPED", cut)
+    report = rank(suite, "expired cookies", 1, cwd=tmp_path)
+    assert report.ranked is not None
+    assert report.ranked[1][0].reasons == ("shares cookies",)
+    (problem,) = report.problems
+    assert problem.path == "encoder"
+    assert problem.message.endswith("; tests are ranked by their words alone")
+    assert str(cut) in problem.message
 
 
 def test_by_a_function_of_the_product(suite: Suite, tmp_path: Path) -> None:
@@ -149,4 +221,4 @@ def test_reasons_leave_out_numbers_and_letters(tmp_path: Path) -> None:
     suite = suite_from_paths([str(tmp_path)], cwd=tmp_path)
     ranked = rank(suite, "parse x 1 12", 1, cwd=tmp_path).ranked
     assert ranked is not None
-    assert ranked[1][0].reasons == ("shares parse",)
+    assert ranked[1][0].reasons[0] == "shares parse"
