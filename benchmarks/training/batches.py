@@ -13,7 +13,10 @@ from benchmarks.training.lexical import Lexical
 from pytest_qeattention.encoder.tokens import TokenBatch
 
 # How often each signal is drawn; edited copies are a minority.
-SHARES = {"calls": 0.22, "docstring": 0.30, "name": 0.26, "rows": 0.04, "siblings": 0.05, "copies": 0.13}
+SHARES = {
+    **{"calls": 0.20, "docstring": 0.27, "name": 0.23, "message": 0.10},
+    **{"rows": 0.04, "siblings": 0.05, "copies": 0.11},
+}
 # Pairs of one file that follow each other stand together in a batch.
 RUN = 8
 LEAST_PAIRS = 24

@@ -16,7 +16,7 @@ from pytest_qeattention.encoder.tokens import KINDS, ROLES, Kind, TokenBatch, To
 IntArray = npt.NDArray[np.int64]
 
 # What a pair says of its two sequences; the order is that of the arrays in a file.
-SIGNALS = ("calls", "docstring", "name", "rows", "siblings", "copies")
+SIGNALS = ("calls", "docstring", "name", "rows", "siblings", "copies", "message")
 # Tokens of a function past this many are not kept.
 MOST_TOKENS = 256
 # Examples are read with the tokeniser that wrote them, or not at all.

@@ -3,7 +3,7 @@
     python -m benchmarks.training.pairs OUT DIR...
 
 Each DIR holds one unpacked distribution, named ``NAME-VERSION``; OUT/NAME-VERSION.npz gets its examples, always the
-same for the same sources. A pair is one of six signals:
+same for the same sources. A pair is one of seven signals:
 
 calls      a function of the product and a test that calls it, by a name that only it can mean
 docstring  the first paragraph of a function's docstring and the function without it
@@ -11,6 +11,7 @@ name       the words of a function's name and the function without it
 rows       two rows of one parametrize, each as the test that it stands for
 siblings   tests of one file that share most of their words
 copies     a test and a copy of it with names and literals replaced, a statement put in or taken out
+message    what a function raises or a test expects, as a failure tells it, and the function without those messages
 """
 
 from __future__ import annotations
@@ -32,9 +33,11 @@ from benchmarks.training.sources import (
     SourceFunction,
     bag_text,
     called_names,
+    messages,
     module_name,
     read_distribution,
     summary,
+    without_messages,
 )
 from pytest_qeattention.encoder.tokens import TokenSequence, code_tokens, named_tokens, word_tokens
 from pytest_qeattention.syntax.nodes import FunctionNode
@@ -42,6 +45,8 @@ from pytest_qeattention.syntax.nodes import FunctionNode
 # Shorter bodies say too little to be found by.
 LEAST_TOKENS = 8
 LEAST_WORDS = 2
+# Of the messages of one function.
+MOST_MESSAGES = 3
 # A function that more tests call is a helper of the suite.
 MOST_CALLERS = 20
 # Of the tests, one in so many gets an edited copy: copies are a minority.
@@ -82,6 +87,7 @@ class _Distribution:
             if len(sequence) >= LEAST_WORDS:
                 asked[signal] = collector.add(sequence, "words", file)
                 collector.pair(signal, asked[signal], body)
+        self.add_messages(file, function.node)
         if not function.is_test:
             name = word_tokens(function.name).parts
             named = collector.add(named_tokens(function.name, tokens), "code", file, name + bag)
@@ -98,6 +104,15 @@ class _Distribution:
         if rng.randrange(COPY_STEP) == 0:
             collector.pair("copies", body, self.add_code(file, self.pool.edited(function.node, rng)))
         self.pool.add(function.node)
+
+    def add_messages(self, file: int, node: FunctionNode) -> None:
+        found = [word_tokens(text) for text in messages(node)]
+        # The type of the exception is a word too.
+        said = [sequence for sequence in found if len(sequence) > LEAST_WORDS][:MOST_MESSAGES]
+        if said:
+            body = self.add_code(file, without_messages(node))
+            for sequence in said:
+                self.collector.pair("message", self.collector.add(sequence, "failure", file), body)
 
     def resolve_calls(self) -> None:
         """Pair tests with the functions that they call; what could be several functions is left out."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import copy
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -99,6 +100,49 @@ def summary(node: FunctionNode) -> str:
     """Return the first paragraph of a function's docstring; empty where it has none."""
     text = ast.get_docstring(node) or ""
     return " ".join(re.split(r"\n\s*\n", text.strip(), maxsplit=1)[0].split()[:MOST_WORDS])
+
+
+def messages(node: FunctionNode) -> list[str]:
+    """List what a function raises, or a test expects, as failures tell it: ``Type: message``, each once.
+
+    Of a message only what is written counts; values that are put in are left out.
+    """
+    found: dict[str, None] = {}
+    for type_node, text in _raised(node):
+        name = ast.unparse(type_node).rpartition(".")[2]
+        words = " ".join(str(part.value) for part in _texts(text)).split()
+        if words and name.isidentifier():
+            found[f"{name}: {' '.join(words)}"] = None
+    return list(found)
+
+
+def without_messages(node: FunctionNode) -> FunctionNode:
+    """Return a copy of a function whose raised or expected messages are empty."""
+    bare = copy.deepcopy(node)
+    for _, text in _raised(bare):
+        for part in _texts(text):
+            part.value = ""
+    return bare
+
+
+def _raised(node: FunctionNode) -> Iterator[tuple[ast.expr, ast.expr]]:
+    """Yield type and message of each exception that a function makes to raise it, or that a test expects."""
+    for below in ast.walk(node):
+        if isinstance(below, ast.Raise) and isinstance(below.exc, ast.Call) and below.exc.args:
+            yield below.exc.func, below.exc.args[0]
+        elif isinstance(below, ast.Call) and below.args:
+            called = ast.unparse(below.func).rpartition(".")[2]
+            match = next((keyword.value for keyword in below.keywords if keyword.arg == "match"), None)
+            if called == "raises" and match is not None:
+                yield below.args[0], match
+            elif called in ("assertRaisesRegex", "assertRaisesRegexp") and len(below.args) > 1:
+                yield below.args[0], below.args[1]
+
+
+def _texts(node: ast.expr) -> Iterator[ast.Constant]:
+    for below in ast.walk(node):
+        if isinstance(below, ast.Constant) and isinstance(below.value, str):
+            yield below
 
 
 def bag_text(node: FunctionNode) -> str:

@@ -131,18 +131,21 @@ def load(path: Path) -> tuple[Encoder, Head, dict[str, Any], dict[str, Any]]:
     model = Encoder(Shape(**state["shape"]), state["vocabulary"].numpy().astype(np.uint32))
     model.load_state_dict(state["model"])
     head = Head()
-    head.load_state_dict(state["head"])
+    with torch.no_grad():
+        head.log_scale.copy_(state["head"]["log_scale"])
+        # Signals that it was not trained on keep what they begin with.
+        head.alpha[: len(state["head"]["alpha"])] = state["head"]["alpha"]
     return model, head, state["record"], state["optimizer"]
 
 
 def start_from(path: Path, model: Encoder, head: Head) -> dict[str, Any]:
     """Give *model* what the checkpoint at *path* has learned; return its record. Raises ValueError where it differs."""
     known, known_head, record, _ = load(path)
-    same = np.array_equal(known.vocabulary, model.vocabulary) and all(
+    same = all(
         getattr(known.shape, name) == getattr(model.shape, name) for name in ("d", "positions", "roles", "kinds")
     )
     if not same or known.shape.layers > model.shape.layers:
-        raise ValueError(f"{path} has another shape or vocabulary than the model to train; train it with the same")
+        raise ValueError(f"{path} has another shape than the model to train; train it with the same")
     model.load_state_dict(known.state_dict(), strict=False)
     head.load_state_dict(known_head.state_dict())
     return record
@@ -167,7 +170,10 @@ def train(options: argparse.Namespace) -> None:
     if options.resume:
         model, head, record, state = load(options.out)
     else:
-        vocabulary = frequent_parts([source.examples for source in sources], options.vocabulary)
+        if options.start is not None:
+            vocabulary = load(options.start)[0].vocabulary
+        else:
+            vocabulary = frequent_parts([source.examples for source in sources], options.vocabulary)
         shape = Shape(
             options.d, options.d // options.head_size, options.layers, options.ffn * options.d, options.longest
         )
@@ -236,7 +242,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("pairs", nargs="?", type=Path, metavar="PAIRS")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the checkpoint to write")
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint")
-    parser.add_argument("--start", type=Path, metavar="FILE", help="a checkpoint of fewer layers to start from")
+    parser.add_argument("--start", type=Path, metavar="FILE", help="start from a checkpoint of as many layers or fewer")
     parser.add_argument("--smoke", action="store_true", help="train a tiny model on this repository's tests")
     parser.add_argument("--dev", nargs="*", default=list(DEV), metavar="NAME", help="distributions to leave out")
     parser.add_argument("--d", type=int, default=192)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import io
 import json
@@ -27,6 +28,7 @@ from benchmarks.training import corpus  # noqa: E402
 from benchmarks.training.examples import MOST_TOKENS, Examples, read_examples, write_examples  # noqa: E402
 from benchmarks.training.lexical import Lexical  # noqa: E402
 from benchmarks.training.pairs import distribution_examples  # noqa: E402
+from benchmarks.training.sources import messages, without_messages  # noqa: E402
 
 sys.path.remove(str(ROOT))
 
@@ -170,6 +172,45 @@ def test_pairs_of_a_distribution(examples: Examples) -> None:
     lexical = Lexical(examples).cosines(np.array(bodies), np.array(bodies))
     assert lexical.diagonal() == pytest.approx([1, 1, 1], abs=1e-5)
     assert lexical[0, 1] > lexical[0, 2] > 0
+
+
+FAILING = """
+def open_box(box, key):
+    if box.locked:
+        raise errors.LockedError(f"the box {box.name} is locked, give a key")
+    if key is None:
+        raise ValueError("no key " + "was given for the box")
+    raise NotImplementedError
+    raise KeyError(key)
+
+
+def test_boxes(self):
+    with pytest.raises(errors.LockedError, match="is locked, give"):
+        open_box(Box(), None)
+    self.assertRaisesRegex(ValueError, "no key was", open_box, Box(), None)
+"""
+
+
+def test_messages_are_taken_out_of_the_functions_that_raise_or_expect_them(tmp_path: Path) -> None:
+    raising, expecting = ast.parse(FAILING).body
+    assert isinstance(raising, ast.FunctionDef)
+    assert isinstance(expecting, ast.FunctionDef)
+    assert sorted(messages(raising)) == [
+        "LockedError: the box is locked, give a key",
+        "ValueError: no key was given for the box",
+    ]
+    assert sorted(messages(expecting)) == ["LockedError: is locked, give", "ValueError: no key was"]
+    for node in (raising, expecting):
+        bare = ast.unparse(without_messages(node))
+        assert "is locked" in ast.unparse(node)
+        assert "is locked" not in bare
+        assert "LockedError" in bare
+    (tmp_path / "boxes.py").write_text(FAILING.partition("def test_boxes")[0])
+    found = distribution_examples(tmp_path)
+    pairs = found.of("message")
+    assert len(pairs) == 2
+    assert {KINDS[kind] for kind in found.kinds[pairs[:, 0]]} == {"failure"}
+    assert {KINDS[kind] for kind in found.kinds[pairs[:, 1]]} == {"code"}
 
 
 def test_examples_survive_the_disk(examples: Examples, tmp_path: Path) -> None:
