@@ -1,6 +1,6 @@
 """Time the encoder's network against PyTorch and ONNX Runtime running the same network with the same weights.
 
-    python -m benchmarks.encoder_speed [--tests COUNT] [--layers COUNT] [--results DIR]
+    python -m benchmarks.encoder_speed [--tests COUNT] [--layers COUNT] [--functions COUNT] [--results DIR]
 
 Tests are drawn: token counts from a normal distribution, random tokens, random weights. This package goes from tokens
 to vectors, embedding included; peers get the embedded tokens, in padded batches of about equal length with the padding
@@ -9,6 +9,7 @@ or its own fused ones), that took it the least time in a trial before; the resul
 vectors are compared with those of the float32 network here. Rounds run everyone in turn, each round starts with
 another, and the first is not counted. A ratio is between medians of one run. The multiply-add peak is that of the same
 kernel variant with nothing but registers, measured in every round. Peers that are not installed are null.
+Peak memory is that of the encoder in this package, from sources to vectors, in a new process each (encoder_memory.py).
 Writes encoder_speed.json, every sample kept, and encoder_speed.md to --results. Use a machine that does nothing else.
 """
 
@@ -21,6 +22,7 @@ import platform
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -30,6 +32,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.encoder_memory import drawn_functions, peak_memory
 from benchmarks.encoder_peers import OnnxPeer, TorchPeer
 from benchmarks.rival_speed import version_of
 from benchmarks.suite_speed import write_results
@@ -179,7 +182,8 @@ def first_vector(arrays: dict[str, Any], sizes: dict[str, Any], place: Path) -> 
 def table(document: dict[str, Any]) -> str:
     """Return the results as Markdown."""
     machine, network = document["machine"], document["network"]
-    first = document["first_vector"]
+    first, memory = document["first_vector"], document["peak_memory"]
+    needed = {(run["precision"], run["threads"]): run["over_interpreter_mb"] for run in memory["runs"]}
     lines = [
         f"{machine['cpu']}, {machine['processors']} processors, {machine['variant']} core, Python {machine['python']}, "
         f"NumPy {machine['numpy']}, version {machine['version']}",
@@ -189,21 +193,25 @@ def table(document: dict[str, Any]) -> str:
         f"First vector {first['layout_ms'] + first['vector_ms']:.0f} ms after import, which takes "
         f"{first['import_ms']:.0f} ms.",
         "",
+        f"Peak memory is that of `Encoder` for {memory['functions']} functions, from sources to vectors, over an "
+        f"interpreter that has imported nothing; NumPy and this package, imported, are {_mb(_imported(memory))} of it.",
+        "",
         "| network | precision | threads | tests/s, median | range | GFLOP/s | of peak | to PyTorch | to ONNX Runtime "
-        "| least cosine | setting |",
-        "|---|---|---|---|---|---|---|---|---|---|---|",
+        "| least cosine | peak memory | setting |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for row in document["contenders"]:
         if row["samples_s"] is None:
-            lines.append(f"| {row['name']} | | {row['threads']} | not installed | | | | | | | |")
+            lines.append(f"| {row['name']} | | {row['threads']} | not installed | | | | | | | | |")
             continue
+        peak = _mb(needed.get((row["precision"], row["threads"]))) if row["name"] not in PEERS else ""
         rates = [document["tests"] / sample for sample in row["samples_s"]]
         share = "" if row["share_of_peak"] is None else f"{row['share_of_peak']:.0%}"
         ratios = ["" if row[key] is None else f"{row[key]:.2f}" for key in ("ratio_to_pytorch", "ratio_to_onnxruntime")]
         lines.append(
             f"| {row['name']} | {row['precision']} | {row['threads']} | {row['tests_per_s']:.0f} "
             f"| {min(rates):.0f}-{max(rates):.0f} | {row['gflops']:.0f} | {share} | {ratios[0]} | {ratios[1]} "
-            f"| {row['cosine_least']:.6f} | {row['setting'] or ''} |"
+            f"| {row['cosine_least']:.6f} | {peak} | {row['setting'] or ''} |"
         )
     peaks = ", ".join(f"{peak:.0f} with {threads}" for threads, peak in document["peak_gflops"].items() if peak)
     lines += ["", f"Multiply-add peak of float32 by threads: {peaks} GFLOP/s."]
@@ -216,6 +224,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--tests", type=int, default=1000, metavar="COUNT")
     parser.add_argument("--tokens", type=int, default=120, metavar="COUNT", help="of a test on average (default 120)")
     parser.add_argument("--layers", type=int, default=2, metavar="COUNT")
+    parser.add_argument("--functions", type=int, default=5000, metavar="COUNT", help="for peak memory (default 5000)")
     parser.add_argument("--rounds", type=int, default=5, metavar="COUNT", help="counted rounds (default 5)")
     parser.add_argument("--results", type=Path, default=RESULTS, metavar="DIR")
     options = parser.parse_args(arguments)
@@ -255,6 +264,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     peaks: dict[int, list[float]] = {count: [] for count in threads}
     measure(contenders, options.rounds, peaks)
 
+    with tempfile.TemporaryDirectory() as scratch:
+        # From there the installed package is imported.
+        first = first_vector(arrays, sizes, Path(scratch))
+        functions = drawn_functions(options.functions, options.tokens)
+        memory = [
+            {"precision": precision, "threads": count, **peak_memory(functions, precision, count, Path(scratch))}
+            for count in threads
+            for precision in PRECISIONS
+        ]
     flops = 2.0 * networks["float32"].multiply_adds(lengths)
     medians = {(one.name, one.threads): one.median_s for one in contenders if one.name in PEERS}
     info = core_info()
@@ -273,7 +291,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "tokens_mean": float(lengths.mean()),
         "mflop_per_test": flops / options.tests / 1e6,
         "peak_gflops": {str(count): statistics.median(found) if found else None for count, found in peaks.items()},
-        "first_vector": measured_first(arrays, sizes),
+        "first_vector": first,
+        "peak_memory": {"functions": options.functions, "runs": memory},
         "contenders": [
             {
                 "name": one.name,
@@ -299,12 +318,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def measured_first(arrays: dict[str, Any], sizes: dict[str, Any]) -> dict[str, float]:
-    """Time the first vector in a scratch directory, from which the installed package is imported."""
-    import tempfile
+def _imported(memory: dict[str, Any]) -> float | None:
+    """Return what imports alone took, the median of the runs."""
+    pairs = [(run["imported_mb"], run["interpreter_mb"]) for run in memory["runs"]]
+    return None if any(None in pair for pair in pairs) else statistics.median(after - before for after, before in pairs)
 
-    with tempfile.TemporaryDirectory() as place:
-        return first_vector(arrays, sizes, Path(place))
+
+def _mb(size: float | None) -> str:
+    return "not measured" if size is None else f"{size:.0f} MB"
 
 
 def _ratio(of: float | None, to: float) -> float | None:

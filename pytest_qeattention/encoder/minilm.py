@@ -36,8 +36,15 @@ MODULE = "all_minilm_l6_v2"
 ARCHIVE = "model.zip"
 # What the model was trained for; its positions would reach twice as far.
 LONGEST = 256
+# Of a text that goes on without tokens, as one word without end, no more is looked at.
+_MOST_CHARACTERS = 1 << 16
 _TOKENS_AT_ONCE = 1 << 15
 _DTYPES: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2")}
+# What reading an archive raises that holds something else: RuntimeError where it is encrypted or compressed otherwise.
+_NOT_MINILM = (
+    *(OSError, EOFError, zipfile.BadZipFile, zlib.error, RuntimeError),
+    *(LookupError, TypeError, ValueError, AttributeError, OverflowError),
+)
 _BLOCKS = {
     "norm1": "attention.output.LayerNorm",
     "out": "attention.output.dense",
@@ -75,7 +82,7 @@ class MiniLMBackend:
                 vocabulary = json.loads(archive.read("tokenizer.json"))["model"]["vocab"]
                 data = archive.read("model.safetensors")
             return _load(config, vocabulary, data, self._precision)
-        except (OSError, zipfile.BadZipFile, zlib.error, KeyError, TypeError, ValueError, IndexError) as error:
+        except _NOT_MINILM as error:
             raise WeightsError(
                 f"{path} does not hold the weights of MiniLM ({type(error).__name__}: {error}); minilm cannot be used; "
                 f"reinstall {DISTRIBUTION}"
@@ -97,10 +104,7 @@ class MiniLMBackend:
         return self.read_text(textwrap.dedent(source))
 
     def read_text(self, text: str) -> bytes:
-        return array("H", self._loaded.pieces.encode(text, LONGEST)).tobytes()
-
-    def key(self, sequence: bytes) -> tuple[bytes, ...]:
-        return (sequence,)
+        return array("H", self._loaded.pieces.encode(text[:_MOST_CHARACTERS], LONGEST)).tobytes()
 
     def compute(self, sequences: Sequence[bytes], kind: Kind, num_threads: int | None) -> FloatArray:
         rows = [np.frombuffer(sequence, np.uint16) for sequence in sequences]

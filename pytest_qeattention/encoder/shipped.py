@@ -14,6 +14,8 @@ import numpy as np
 from pytest_qeattention.attention.arguments import FloatArray
 from pytest_qeattention.encoder.network import Architecture, Network, Precision
 from pytest_qeattention.encoder.tokens import (
+    KINDS,
+    ROLES,
     Kind,
     TokenSequence,
     batch,
@@ -22,7 +24,7 @@ from pytest_qeattention.encoder.tokens import (
     pieces,
     word_tokens,
 )
-from pytest_qeattention.encoder.weights import Weights, WeightsError, read_weights
+from pytest_qeattention.encoder.weights import REINSTALL, Weights, WeightsError, read_weights
 
 SHIPPED = Path(__file__).with_name("qe.bin")
 # Tokens of one call of the network; what it needs beside the result grows with them.
@@ -42,16 +44,37 @@ class TokenBackend:
 
     @cached_property
     def _weights(self) -> Weights:
-        return read_weights(self._path)
+        return read_weights(self._path, remedy=self._remedy)
+
+    @property
+    def _remedy(self) -> str:
+        return REINSTALL if self._path == SHIPPED else "name another file of weights, or qe"
+
+    @cached_property
+    def _architecture(self) -> Architecture:
+        try:
+            architecture = Architecture(**self._weights.architecture)  # type: ignore[arg-type]
+            for name, count in (("roles", len(ROLES)), ("kinds", len(KINDS))):
+                # A token's number is a row: of fewer or more rows it would be another one's, or none.
+                if getattr(architecture, name) != count:
+                    raise ValueError(f"it has {getattr(architecture, name)} {name}, this version writes {count}")
+        except (TypeError, ValueError) as error:
+            raise self._cannot_run(error) from error
+        return architecture
 
     @cached_property
     def _network(self) -> Network:
-        weights = self._weights
+        # Apart from the architecture, for where all vectors are kept ones no layers have to be laid out.
         try:
-            architecture = Architecture(**weights.architecture)  # type: ignore[arg-type]
-            return Network(architecture, weights.arrays, precision=self._precision)
-        except (TypeError, ValueError) as error:
-            raise WeightsError(f"{self._path} holds an encoder that this version cannot run ({error})") from error
+            return Network(self._architecture, self._weights.arrays, precision=self._precision)
+        except ValueError as error:
+            raise self._cannot_run(error) from error
+
+    def _cannot_run(self, error: Exception) -> WeightsError:
+        return WeightsError(
+            f"{self._path} holds an encoder that this version cannot run ({error}); the encoder cannot be used; "
+            f"{self._remedy}"
+        )
 
     @property
     def model(self) -> str:
@@ -59,11 +82,11 @@ class TokenBackend:
 
     @property
     def dimension(self) -> int:
-        return self._network.architecture.d
+        return self._architecture.d
 
     @property
     def longest(self) -> int:
-        return self._network.architecture.positions
+        return self._architecture.positions
 
     def read_function(self, source: str) -> TokenSequence:
         return code_tokens(parsed_function(source))
@@ -71,31 +94,32 @@ class TokenBackend:
     def read_text(self, text: str) -> TokenSequence:
         return word_tokens(text)
 
-    def key(self, sequence: TokenSequence) -> tuple[bytes, ...]:
-        return sequence.roles, sequence.counts, sequence.parts
-
     def compute(self, sequences: Sequence[TokenSequence], kind: Kind, num_threads: int | None) -> FloatArray:
-        parts: list[TokenSequence] = []
-        owners: list[int] = []
-        for number, sequence in enumerate(sequences):
-            cut = pieces(sequence, self.longest)
-            parts.extend(cut)
-            owners.extend([number] * len(cut))
-        vectors = np.concatenate(
-            [
-                self._network.vectors(batch(some, [kind] * len(some)), num_threads=num_threads)
-                for some in in_runs(parts, TOKENS_AT_ONCE)
-            ]
-        )
+        cut = [pieces(sequence, self.longest) for sequence in sequences]
+        parts = [part for some in cut for part in some]
+        vectors = np.empty((len(parts), self.dimension), np.float32)
+        start = 0
+        for run in in_runs(parts, TOKENS_AT_ONCE):
+            end = start + len(run)
+            vectors[start:end] = self._network.vectors(batch(run, [kind] * len(run)), num_threads=num_threads)
+            start = end
         if len(parts) == len(sequences):
             return vectors
-        summed = np.zeros((len(sequences), self.dimension), np.float32)
-        np.add.at(summed, owners, vectors * np.array([[len(part)] for part in parts], np.float32))
-        length = np.linalg.norm(summed, axis=1, keepdims=True)
-        # A sequence in one piece keeps its vector to the last bit.
-        is_cut = np.bincount(owners, minlength=len(sequences)) > 1
-        first = np.searchsorted(owners, np.arange(len(sequences)))
-        return np.where(is_cut[:, None], summed / np.where(length > 0, length, 1), vectors[first])
+        whole = np.empty((len(sequences), self.dimension), np.float32)
+        start = 0
+        for at, some in enumerate(cut):
+            end = start + len(some)
+            # A sequence in one piece keeps its vector to the last bit.
+            whole[at] = vectors[start] if len(some) == 1 else _mean(vectors[start:end], some)
+            start = end
+        return whole
+
+
+def _mean(vectors: FloatArray, parts: Sequence[TokenSequence]) -> FloatArray:
+    """Return the mean of the vectors of pieces by their lengths, scaled to length 1; zeros where there is none."""
+    summed = (vectors * np.array([[len(part)] for part in parts], np.float32)).sum(axis=0)
+    length = np.linalg.norm(summed)
+    return np.asarray(summed / (length if length > 0 else 1), np.float32)
 
 
 def in_runs(sequences: Sequence[TokenSequence], most: int) -> Iterator[Sequence[TokenSequence]]:

@@ -29,6 +29,7 @@ _LENGTH = struct.Struct("<I")
 _DTYPES = {"float32": np.float32, "float16": np.float16, "uint32": np.uint32, "int8": np.int8}
 # Behind the name of a table in int8: that of its scales, one for each row.
 _SCALE = ".scale"
+REINSTALL = "reinstall pytest-qeattention"
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 
@@ -49,21 +50,23 @@ class Weights:
     """What the weights were trained on and how, as plain values."""
 
 
-def read_weights(path: Path) -> Weights:
-    """Map the file at *path*. Raises WeightsError for one that is missing, damaged, or of another version."""
+def read_weights(path: Path, *, remedy: str = REINSTALL) -> Weights:
+    """Map the file at *path*.
+
+    Raises WeightsError for one that is missing, damaged, or of another version; *remedy* is what it says to do.
+    """
     try:
         payload = map_checked(path, magic=MAGIC, version=VERSION)
     except DamagedFileError as error:
-        raise WeightsError(f"{error}; the encoder cannot be used; reinstall pytest-qeattention") from None
+        raise WeightsError(f"{error}; the encoder cannot be used; {remedy}") from None
     try:
         (length,) = _LENGTH.unpack_from(payload)
         record = json.loads(bytes(payload[_LENGTH.size : _LENGTH.size + length]))
         arrays = {name: _array(payload, place) for name, place in record["arrays"].items()}
         return Weights(str(record["model"]), record["architecture"], arrays, record["provenance"])
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError, struct.error, RecursionError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, OverflowError, struct.error, RecursionError) as error:
         raise WeightsError(
-            f"{path} does not hold an encoder ({type(error).__name__}: {error}); the encoder cannot be used; "
-            "reinstall pytest-qeattention"
+            f"{path} does not hold an encoder ({type(error).__name__}: {error}); the encoder cannot be used; {remedy}"
         ) from None
 
 

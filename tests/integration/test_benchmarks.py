@@ -249,3 +249,27 @@ def test_encoder_on_folds_says_that_it_skips(tmp_path: Path, monkeypatch: pytest
     monkeypatch.delenv("QE_GOLD", raising=False)
     skipped = run("benchmarks.quality.folds", cwd=tmp_path)
     assert (skipped.returncode, skipped.stdout.startswith("skipped: QE_GOLD is not set")) == (0, True)
+
+
+def test_the_summary_of_answers_says_what_was_met(tmp_path: Path) -> None:
+    words = {
+        "one-1.0": {"TF-IDF": 0.3, "MiniLM": 0.2, "ranking + qe": 0.4},
+        "two-1.0": {"TF-IDF": 0.4, "MiniLM": 0.46, "ranking + qe": 0.48},
+    }
+    copies = {"one-1.0": {"AST tokens": 0.5, "AST tokens, locals as holes": 0.7, "--rank": 0.9}}
+    for task, rows in (("words", words), ("copies", copies)):
+        (tmp_path / f"encoder_{task}.json").write_text(json.dumps({"projects": rows}))
+    done = run("benchmarks.quality.summary", "--results", str(tmp_path), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    lines = (tmp_path / "encoder_answers.md").read_text().splitlines()
+    assert lines[2] == (
+        "| words for the test that they describe | MRR, 2 projects | 0.440 (ranking + qe) "
+        "| TF-IDF 0.350: +0.090 (+0.080 to +0.100)<br>MiniLM 0.330: +0.110 (+0.020 to +0.200) "
+        "| +0.05 over each, interval above 0 | yes |"
+    )
+    assert lines[3].endswith("hit@5, not measured | | | | |")
+    assert lines[4].endswith("| 0.85 | yes |")
+    words["two-1.0"]["MiniLM"] = 0.6
+    (tmp_path / "encoder_words.json").write_text(json.dumps({"projects": words}))
+    assert run("benchmarks.quality.summary", "--results", str(tmp_path), cwd=tmp_path).returncode == 0
+    assert (tmp_path / "encoder_answers.md").read_text().splitlines()[2].endswith("| no |")

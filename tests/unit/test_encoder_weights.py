@@ -97,8 +97,11 @@ def test_a_file_that_cannot_be_trusted_is_refused(tmp_path: Path, change: object
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(WeightsError, match=r"model\.bin does not exist; the encoder cannot be used"):
+    told = r"model\.bin does not exist; the encoder cannot be used; "
+    with pytest.raises(WeightsError, match=f"{told}reinstall pytest-qeattention$"):
         read_weights(tmp_path / "model.bin")
+    with pytest.raises(WeightsError, match=f"{told}export it again$"):
+        read_weights(tmp_path / "model.bin", remedy="export it again")
 
 
 @pytest.mark.parametrize(
@@ -109,6 +112,8 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         {"dtype": "float32", "shape": [-1], "at": 0},
         {"dtype": "float32", "shape": [1], "at": -4},
         {"dtype": "float32", "shape": "x", "at": 0},
+        {"dtype": "float32", "shape": [10**30], "at": 0},
+        {"dtype": "float32", "shape": [1], "at": 10**30},
         {},
     ],
 )

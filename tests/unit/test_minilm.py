@@ -24,6 +24,7 @@ CONFIG = {
     **{"model_type": "bert", "hidden_act": "gelu", "position_embedding_type": "absolute", "layer_norm_eps": 1e-12},
     **{"hidden_size": D, "num_attention_heads": 2, "num_hidden_layers": LAYERS, "intermediate_size": FFN},
 }
+FILES = ("config.json", "tokenizer.json", "model.safetensors")
 
 
 def arrays() -> dict[str, np.ndarray]:
@@ -173,6 +174,31 @@ def test_a_damaged_archive_is_refused(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(WeightsError, match="does not hold the weights of MiniLM"):
         _ = MiniLMBackend("float32", path).model
+
+
+def test_what_is_no_archive_of_arrays_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "model.zip"
+    for files in ({}, dict.fromkeys(FILES, "[]"), dict.fromkeys(FILES, "{}"), dict.fromkeys(FILES, "[" * 100_000)):
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, text in files.items():
+                archive.writestr(name, text)
+        with pytest.raises(WeightsError, match="does not hold the weights of MiniLM"):
+            _ = MiniLMBackend("float32", path).model
+    write(path)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("more", "")
+        for each in archive.infolist():
+            each.flag_bits |= 1
+    with pytest.raises(WeightsError, match=r"does not hold the weights of MiniLM \(RuntimeError.*encrypted"):
+        _ = MiniLMBackend("float32", path).model
+
+
+def test_of_a_text_without_end_the_beginning_is_read(tmp_path: Path) -> None:
+    backend = MiniLMBackend("float32", write(tmp_path / "model.zip"))
+    assert backend.read_text("test " + "s" * 1_000_000) == backend.read_text("test " + "s" * 1_000)
+    for text in ("\0\0", "\ud800", "\N{PARTY POPPER}", "x = (", "漢" * 100_000):
+        vectors = backend.compute([backend.read_function(text)], "code", None)
+        assert np.linalg.norm(vectors) == pytest.approx(1)
 
 
 def test_places_outside_a_file_are_refused() -> None:
