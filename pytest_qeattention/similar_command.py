@@ -304,7 +304,13 @@ def _answer(suite: Suite, query: str | None, ranked: int, request: Request, poli
             from pytest_qeattention.similarity import ranking
 
             return ranking.rank(
-                suite, query, ranked, cwd=Path.cwd(), num_threads=request.num_threads, cache_dir=request.cache_dir
+                suite,
+                query,
+                ranked,
+                cwd=Path.cwd(),
+                num_threads=request.num_threads,
+                cache_dir=request.cache_dir,
+                progress=request.progress,
             )
         from pytest_qeattention.similarity import gate
         from pytest_qeattention.similarity.builtin import TestSimilarity

@@ -1,4 +1,4 @@
-"""Find edited copies of tests again: the pair model of ``--qe-similar``, tokens of the syntax tree, and encoders."""
+"""Find edited copies of tests again: ``--rank``, its parts, tokens of the syntax tree, and encoders."""
 
 from __future__ import annotations
 
@@ -18,19 +18,21 @@ from benchmarks.quality.edits import edited
 from benchmarks.quality.measures import average_precision
 from pytest_qeattention.attention import csr_pair_dots
 from pytest_qeattention.encoder.encoder import Encoder
+from pytest_qeattention.similarity.counterparts import Counterparts
 from pytest_qeattention.similarity.describe import describe
 from pytest_qeattention.similarity.evidence import weigh
 from pytest_qeattention.similarity.explain import parse_unit
 from pytest_qeattention.similarity.model import Unit
 from pytest_qeattention.similarity.pairs import SHIPPED, Pairs, gather_facts, near_counts, pair_facts, rescore
 from pytest_qeattention.similarity.service import suite_from_paths
+from pytest_qeattention.similarity.suite import Suite
 from pytest_qeattention.syntax.nodes import FunctionNode, is_docstring, literal_bucket
 
 FloatArray = npt.NDArray[np.float64]
 
 MOST_COPIES = 300
 LEAST_STATEMENTS = 3
-# What an encoder's cosine adds to the logit of the pair model; chosen on the development projects.
+# What an encoder's cosine adds to the logit of the pair model; to that of the ranking 1.0, more makes it worse.
 ENCODER_WEIGHTS = (1.0, 2.0, 4.0, 8.0)
 
 
@@ -39,6 +41,7 @@ def copies_measure(directory: Path, encoders: Mapping[str, Encoder], _: Path | N
     originals, copies = chosen_copies(directory)
     is_own = np.eye(len(originals), dtype=bool).ravel()
     codes, copied = [ast.unparse(node) for node in originals], [ast.unparse(node) for node in copies]
+    suite = suite_of(originals, copies)
     scores = {
         "TF-IDF": tfidf(copied, codes),
         "AST tokens": bag_cosines(*([syntax(node, holes=False) for node in each] for each in (copies, originals))),
@@ -46,10 +49,12 @@ def copies_measure(directory: Path, encoders: Mapping[str, Encoder], _: Path | N
             *([syntax(node, holes=True) for node in each] for each in (copies, originals))
         ),
         "shapes of statements": bag_cosines(*([shapes(node) for node in each] for each in (copies, originals))),
-        "pair model": pair_logits(originals, copies),
+        "pair model": pair_logits(suite, len(originals)),
+        "ranking": ranking_logits(suite, len(originals)),
     }
     for label, encoder in encoders.items():
         scores[label] = np.asarray(encoder.functions(copied) @ encoder.functions(codes).T, np.float64)
+        scores[f"ranking + {label}"] = scores["ranking"] + scores[label]
         for weight in ENCODER_WEIGHTS:
             scores[f"pair model + {label} x {weight}"] = scores["pair model"] + weight * scores[label]
     return {name: average_precision(is_own[np.argsort(-each.ravel(), kind="stable")]) for name, each in scores.items()}
@@ -107,8 +112,8 @@ def shapes(node: FunctionNode) -> Counter[str]:
     )
 
 
-def pair_logits(originals: Sequence[FunctionNode], copies: Sequence[FunctionNode]) -> FloatArray:
-    """Return the logit that the shipped pair model gives each copy and test, float64 (copies, originals).
+def suite_of(originals: Sequence[FunctionNode], copies: Sequence[FunctionNode]) -> Suite:
+    """Return the suite of *originals* and then *copies*.
 
     Copies lie in a file of their own, one a directory apart: place says nothing of which belongs to which.
     """
@@ -120,16 +125,35 @@ def pair_logits(originals: Sequence[FunctionNode], copies: Sequence[FunctionNode
             unit = Unit(f"{path}::{name}", path, 10 * at + 1, name, name, 10 * at + 1, 10 * at + 9, source)
             units.append(unit)
             described.append(describe(node, unit))
-    features = weigh(described)
-    facts = gather_facts(units, described, [""] * len(units))
-    n = len(originals)
-    left, right = (each.ravel() for each in np.meshgrid(np.arange(n), np.arange(n, len(units)), indexing="ij"))
+    return Suite(tuple(units), tuple(described), ("",) * len(units))
+
+
+def pair_logits(suite: Suite, n: int) -> FloatArray:
+    """Return the logit that the shipped pair model gives each copy and test, float64 (copies, originals).
+
+    *suite* is that of `suite_of`, with *n* originals.
+    """
+    features = weigh(suite.descriptions)
+    facts = gather_facts(suite.units, suite.descriptions, suite.bindings)
+    left, right = (each.ravel() for each in np.meshgrid(np.arange(n), np.arange(n, len(suite.units)), indexing="ij"))
     dots = csr_pair_dots(features.indptr, features.indices, features.values, left, right)
     cosine = np.clip(dots.astype(np.float64), 0.0, 1.0)
     near = near_counts(facts, left, right, cosine)
     values = pair_facts(facts, features, near, left, right, cosine)
     every = np.ones(len(left), bool)
     scored = rescore(facts, Pairs(left, right, cosine, values, cosine, every, "exact"), SHIPPED).score
-    safe = np.clip(scored, 1e-9, 1 - 1e-9)
-    logits: FloatArray = np.log(safe / (1 - safe)).reshape(n, len(copies)).T
+    logits: FloatArray = logit(scored).reshape(n, len(suite.units) - n).T
+    return logits
+
+
+def ranking_logits(suite: Suite, n: int) -> FloatArray:
+    """Return the logit of the score that ``--rank`` with each copy gives each test, as `pair_logits`."""
+    counterparts = Counterparts(suite)
+    return logit(np.stack([counterparts.compare(copy).score[:n] for copy in range(n, len(suite.units))]))
+
+
+def logit(scores: FloatArray) -> FloatArray:
+    """Return the logarithms of the odds of *scores*, finite for 0 and 1 too."""
+    safe = np.clip(scores, 1e-9, 1 - 1e-9)
+    logits: FloatArray = np.log(safe / (1 - safe))
     return logits

@@ -10,6 +10,7 @@ reciprocal rank.
 ``functions``: a function of the product asks for a test that executes it; the truth are NAME.json files that
 benchmarks.quality.executed wrote, of which functions with at most 20 tests count. Share found among the first five.
 ``copies``: an edited copy of a test asks for it (edits.py); the pool is the chosen tests. Average precision of pairs.
+Beside the ranking stand its parts, the pair model of ``--qe-similar`` and the shapes of statements.
 ``failures``: a failure asks for those of other tests by the same mutant; the truth are NAME.json files that
 benchmarks.quality.mutants wrote. Mean average precision.
 

@@ -87,9 +87,9 @@ def cases(project: Path, called: dict[str, set[str]], tests: int) -> Iterator[tu
             yield path, node.name, "\n".join([*lines[:at], text, *lines[at + 1 :]])
 
 
-def measure(project: Path) -> dict[str, object]:
-    """Rank the tests of *project*, a copy that may be changed, for each edit."""
-    suite = suite_from_paths(["tests"], cwd=project)
+def measure(project: Path, cache_dir: Path) -> dict[str, object]:
+    """Rank the tests of *project*, a copy that may be changed, for each edit; *cache_dir* is not in it."""
+    suite = suite_from_paths(["tests"], cwd=project, cache_dir=cache_dir)
     called = callers(suite)
     found, chance = dict.fromkeys(DEPTHS, 0), dict.fromkeys(DEPTHS, 0.0)
     git = ["git", "-C", str(project), "-c", "user.name=rank", "-c", "user.email=rank@localhost"]
@@ -102,7 +102,7 @@ def measure(project: Path) -> dict[str, object]:
         path.write_text(text, encoding="utf-8")
         diff = subprocess.run([*git, "diff"], check=True, capture_output=True).stdout
         with mock.patch.object(sys, "stdin", io.TextIOWrapper(io.BytesIO(diff))):
-            ranked = rank(suite, "-", max(DEPTHS), cwd=project).ranked
+            ranked = rank(suite, "-", max(DEPTHS), cwd=project, cache_dir=cache_dir).ranked
         path.write_bytes(before)
         nodeids = [neighbor.unit.nodeid for neighbor in ranked[1]] if ranked is not None else []
         for k in DEPTHS:
@@ -120,9 +120,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     rows = []
     for project in options.projects:
-        with tempfile.TemporaryDirectory() as place:
+        with tempfile.TemporaryDirectory() as place, tempfile.TemporaryDirectory() as store:
             copy = shutil.copytree(project, Path(place).resolve() / project.resolve().name)
-            rows.append(measure(copy))
+            rows.append(measure(copy, Path(store)))
         print(json.dumps(rows[-1]), flush=True)
     options.results.mkdir(exist_ok=True)
     (options.results / "rank.json").write_text(json.dumps({"projects": rows}, indent=1) + "\n", encoding="utf-8")

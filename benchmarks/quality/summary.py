@@ -47,7 +47,7 @@ CLAIMS = (
         "copies",
         "a renamed and edited copy for its test",
         "AP",
-        "--rank",
+        "ranking",
         ("AST tokens", "AST tokens, locals as holes"),
         least=0.85,
     ),

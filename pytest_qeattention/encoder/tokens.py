@@ -184,7 +184,7 @@ def parsed_function(source: str) -> FunctionNode:
             warnings.simplefilter("ignore")
             found = _statements(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise ValueError(f"it is not a function in Python ({error})") from error
+        raise ValueError(f"it is not a function in Python ({error or type(error).__name__})") from error
     if len(found) != 1 or not isinstance(found[0], ast.FunctionDef | ast.AsyncFunctionDef):
         raise ValueError(f"it is not one function, but {len(found)} statements")
     return found[0]

@@ -53,16 +53,18 @@ def find_partners(
     file: IntArray,
     *,
     neighbors: int = 0,
+    across_files: bool = True,
     num_threads: int | None = None,
     cache_dir: Path | None = None,
 ) -> Partners:
     """Find the pairs worth scoring among the rows of *features*; *file* numbers the file of each row.
 
-    With *neighbors* above 0 every row gets at least that many partners, however far they are.
+    With *neighbors* above 0 every row gets at least that many partners, however far they are. Without *across_files*
+    all are of one file, and most of the time is saved.
     """
     found = _Finder(
         features, search_rows(features, num_threads=num_threads), file, neighbors, num_threads, cache_dir
-    ).find()
+    ).find(across_files=across_files)
     left = np.concatenate([part.left for part in found])
     right = np.concatenate([part.right for part in found])
     order = np.argsort(left * len(file) + right)
@@ -80,14 +82,12 @@ class _Finder:
     num_threads: int | None
     cache_dir: Path | None
 
-    def find(self) -> list[Partners]:
+    def find(self, *, across_files: bool) -> list[Partners]:
         first = np.flatnonzero(np.append(True, self.file[1:] != self.file[:-1])) if len(self.file) else np.arange(0)
         size = np.diff(np.append(first, len(self.file)))
         small = size <= DENSE_FILE
-        found = [
-            self._nearest(np.arange(len(self.file)), CANDIDATES, across_files=True),
-            self._all(first[small], size[small]),
-        ]
+        found = [self._nearest(np.arange(len(self.file)), CANDIDATES, across_files=True)] if across_files else []
+        found.append(self._all(first[small], size[small]))
         for start, rows in zip(first[~small].tolist(), size[~small].tolist(), strict=True):
             found.append(self._nearest(np.arange(start, start + rows), BEST_IN_FILE, across_files=False))
         return found

@@ -13,7 +13,7 @@ from pathlib import Path
 from pytest_qeattention.similarity.changes import changed_functions, read_diff
 from pytest_qeattention.similarity.discover import UsageError
 from pytest_qeattention.similarity.naming import display_path
-from pytest_qeattention.similarity.references import functions_of
+from pytest_qeattention.similarity.outlines import functions_of
 from pytest_qeattention.similarity.scan import first_line, parsed_source
 from pytest_qeattention.syntax.words import words_of
 

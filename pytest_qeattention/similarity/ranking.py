@@ -12,30 +12,21 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from pytest_qeattention.attention import csr_pair_dots
 from pytest_qeattention.encoder.encoder import Encoder
 from pytest_qeattention.encoder.weights import WeightsError
+from pytest_qeattention.similarity.counterparts import Counterparts
 from pytest_qeattention.similarity.discover import UsageError
-from pytest_qeattention.similarity.evidence import Features, weigh
 from pytest_qeattention.similarity.explain import parse_unit
+from pytest_qeattention.similarity.kept_references import references_of
+from pytest_qeattention.similarity.kept_texts import kept_texts
 from pytest_qeattention.similarity.model import Neighbor, Problem, SimilarReport, Unit
 from pytest_qeattention.similarity.naming import display_path
-from pytest_qeattention.similarity.pairs import (
-    SHIPPED,
-    FloatArray,
-    IntArray,
-    Pairs,
-    common_share,
-    gather_facts,
-    near_counts,
-    pair_facts,
-    rescore,
-)
-from pytest_qeattention.similarity.partners import find_partners
+from pytest_qeattention.similarity.pairs import FloatArray
 from pytest_qeattention.similarity.queries import CodeQuery, WordsQuery, read_query
-from pytest_qeattention.similarity.references import Reach, References, project_files
+from pytest_qeattention.similarity.references import Reach, project_files
 from pytest_qeattention.similarity.relevance import Texts
 from pytest_qeattention.similarity.suite import Suite
+from pytest_qeattention.similarity.workload import Progress, Request
 from pytest_qeattention.syntax.words import words_of
 from pytest_qeattention.wording import first_names
 
@@ -51,6 +42,8 @@ WORDS_WEIGHTS = {"words": 1.0, "letters": 1.0}
 MEANING_WEIGHT = 0.5
 MEANING_TESTS = 100
 CODE_WEIGHTS = {"name": 1.0, "letters": 0.8, "cosine": 0.8, "path": 0.6, "reach": 1.2}
+# Nothing is kept, and nobody is told.
+_ALONE = Request()
 
 
 def rank(
@@ -61,11 +54,12 @@ def rank(
     cwd: Path,
     num_threads: int | None = None,
     cache_dir: Path | None = None,
+    progress: Progress | None = None,
 ) -> SimilarReport:
     """Return the *k* tests of *suite* most similar to *query*, best first.
 
     *query* is the node id or the name of a test of the suite, ``path::function`` or a file relative to *cwd*, ``-`` for
-    a diff on standard input, or plain words. A test is scored as pairs of tests are; anything else as `Ranker` does.
+    a diff on standard input, or plain words. A test is scored as `Counterparts` does; anything else as `Ranker` does.
     Raises UsageError for a path without such a function, a name of several tests, and a query without words. Weights of
     the encoder that cannot be used are a problem of the report: words are then compared without it.
     """
@@ -73,11 +67,13 @@ def rank(
     problems = suite.problems
     if chosen is None:
         asked = read_query(query, cwd)
-        ranker = Ranker(suite.units, cwd=cwd, encoder=Encoder(num_threads=num_threads, cache_dir=cache_dir))
+        encoder = Encoder(num_threads=num_threads, cache_dir=cache_dir)
+        request = Request(num_threads=num_threads, cache_dir=cache_dir, progress=progress)
+        ranker = Ranker(suite.units, cwd=cwd, encoder=encoder, request=request, key=suite.read_key)
         found, text = ranker.nearest(asked, k), asked.text
         problems = (*problems, *ranker.problems)
     else:
-        found, text = _rank_unit(suite, chosen, k, num_threads), suite.units[chosen].nodeid
+        found, text = Counterparts(suite, num_threads=num_threads).nearest(chosen, k), suite.units[chosen].nodeid
     return SimilarReport(
         workload="test-similarity",
         tests=len(suite.units),
@@ -103,16 +99,26 @@ def _unit_number(suite: Suite, query: str) -> int | None:
 class Ranker:
     """Score n tests against queries; paths of tests are relative to *cwd*.
 
-    With an *encoder* words are compared by meaning too. One that cannot be used is told of in `problems`.
+    With an *encoder* words are compared by meaning too. One that cannot be used is told of in `problems`. What was read
+    for units that *key* names is kept where *request* says.
     """
 
-    def __init__(self, units: Sequence[Unit], *, cwd: Path, encoder: Encoder | None = None) -> None:
+    def __init__(
+        self,
+        units: Sequence[Unit],
+        *,
+        cwd: Path,
+        encoder: Encoder | None = None,
+        request: Request = _ALONE,
+        key: bytes | None = None,
+    ) -> None:
         self.problems: tuple[Problem, ...] = ()
         self._units = units
         self._cwd = cwd
         self._encoder = encoder
-        self._texts = Texts([text_of(unit) for unit in units])
-        self._paths = Texts([_words_of_path(unit.path) for unit in units])
+        self._request = request
+        files = (str(cwd), list(dict.fromkeys(unit.path for unit in units)))
+        self._texts, self._paths = kept_texts(lambda: _counted(units), files, key, request.cache_dir)
 
     def words(self, query: WordsQuery) -> FloatArray:
         """Return how well each test answers words, float64 (n,) from 0 to 1; 0 for one that has nothing of them."""
@@ -174,7 +180,7 @@ class Ranker:
             answers = self.answers(query)
             scores, meant, source = answers.scores, answers.cosines, query.text
         else:
-            reached = Ways(self._units, [query], self._cwd).to(query)
+            reached = Ways(self._units, [query], self._cwd, self._request).to(query)
             scores, source = self.code(query, reached.weights), f"{query.source} {query.name}"
         best = [at for at in best_first(scores, k) if scores[at] > 0]
         asked = set(words_of(source))
@@ -218,11 +224,20 @@ def best_first(scores: FloatArray, k: int) -> list[int]:
 class Ways:
     """Tell how each of n tests gets to functions, by the names that code uses."""
 
-    def __init__(self, units: Sequence[Unit], queries: Iterable[CodeQuery], cwd: Path) -> None:
+    def __init__(
+        self,
+        units: Sequence[Unit],
+        queries: Iterable[CodeQuery],
+        cwd: Path,
+        request: Request = _ALONE,
+    ) -> None:
         self._cwd = cwd
         asked = {path for query in queries for path, _ in query.functions}
         tests = {cwd / path for path in {unit.path for unit in units}}
-        self._references = References(project_files(asked, tests, cwd))
+        files = project_files(asked, tests, cwd)
+        self._references = references_of(
+            files, cache_dir=request.cache_dir, num_processes=request.num_threads, progress=request.progress
+        )
         self._tests = [self._references.number(unit.path, unit.qualname) for unit in units]
 
     def to(self, query: CodeQuery) -> Reached:
@@ -246,10 +261,10 @@ class Ways:
         if number is None or reach.weights[number] == 0:
             return ()
         names: list[str] = []
-        step = int(reach.through[number])
+        step = reach.through(number)
         while step >= 0 and len(names) < _SHOWN_STEPS:
             names.append(self._references.name(step))
-            step = int(reach.through[step])
+            step = reach.through(step)
         return (f"uses {', which uses '.join(names)}",) if names else ("is asked about itself",)
 
 
@@ -268,41 +283,13 @@ def text_of(unit: Unit) -> str:
     return f"{unit.source} {unit.qualname.rpartition('::')[0]} {PurePosixPath(unit.path).stem}"
 
 
+def _counted(units: Sequence[Unit]) -> tuple[Texts, Texts]:
+    return Texts(map(text_of, units)), Texts(_words_of_path(unit.path) for unit in units)
+
+
 def _words_of_path(path: str) -> str:
     return path.removesuffix(".py").replace("/", " ")
 
 
 def _says_something(word: str) -> bool:
     return len(word) > 1 and not word.isdecimal() and not iskeyword(word)
-
-
-def _rank_unit(suite: Suite, chosen: int, k: int, num_threads: int | None) -> list[Neighbor]:
-    facts = gather_facts(suite.units, suite.descriptions, suite.bindings)
-    features = weigh(suite.descriptions)
-    partners = find_partners(features, facts.file, num_threads=num_threads)
-    near = near_counts(facts, partners.left, partners.right, partners.cosine)
-    others = np.flatnonzero(np.arange(len(suite.units)) != chosen)
-    left, right = np.minimum(others, chosen), np.maximum(others, chosen)
-    cosine = _dots(features, left, right, num_threads)
-    values = pair_facts(facts, features, near, left, right, cosine, num_threads)
-    every = np.ones(len(others), bool)
-    pairs = rescore(facts, Pairs(left, right, cosine, values, cosine, every, partners.search), SHIPPED)
-    best = np.lexsort((others, -pairs.score))[:k]
-    common = common_share(suite.descriptions, left[best], right[best], num_threads)
-    return [
-        Neighbor(
-            suite.units[others[at]],
-            round(float(pairs.score[at]), 6),
-            (
-                f"{share:.0%} of the code is the same, in order, literals aside",
-                f"identifiers and words agree (cosine {cosine[at]:.2f})",
-            ),
-        )
-        for at, share in zip(best.tolist(), common.tolist(), strict=True)
-    ]
-
-
-def _dots(features: Features, left: IntArray, right: IntArray, num_threads: int | None) -> FloatArray:
-    dots = csr_pair_dots(features.indptr, features.indices, features.values, left, right, num_threads=num_threads)
-    clipped: FloatArray = np.clip(dots.astype(np.float64), 0.0, 1.0)
-    return clipped

@@ -1,4 +1,4 @@
-"""Scan and describe many files, in several processes when there is much to read.
+"""Read many files, in several processes when there is much to read: tests are scanned and described.
 
 Parsing holds the interpreter's lock, so threads would not help. The helpers are plain subprocesses: nothing is forked
 from a process that belongs to somebody else's tests, and ``__main__`` is not imported a second time. All of them, and
@@ -10,6 +10,7 @@ PYTEST_DONT_REWRITE
 
 from __future__ import annotations
 
+import abc
 import contextlib
 import gc
 import importlib
@@ -21,7 +22,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, Generic, TypeVar
 
 from pytest_qeattention.similarity.candidates import FileScan
 from pytest_qeattention.similarity.describe import Description, describe
@@ -31,6 +32,7 @@ from pytest_qeattention.similarity.packing import pack_scan, unpack_scan
 from pytest_qeattention.similarity.scan import package_root, scan_file, without_garbage_collection
 from pytest_qeattention.similarity.workload import Progress
 
+T = TypeVar("T")
 Scan = FileScan[Description]
 
 # A helper takes 0.1 s to start, in which one process reads and describes some 400 kB of tests.
@@ -53,6 +55,22 @@ class Job:
     wanted: frozenset[int] | None = None
 
 
+class FileReader(abc.ABC, Generic[T]):
+    """Say what is read of a file. A helper has a copy of this object, and sends what it reads as plain values."""
+
+    @abc.abstractmethod
+    def read(self, job: Job) -> T:
+        """Read the file of *job*, whatever is in it."""
+
+    @abc.abstractmethod
+    def pack(self, found: T) -> object:
+        """Return what was read as plain values."""
+
+    @abc.abstractmethod
+    def unpack(self, packed: object, job: Job) -> T:
+        """Return what was packed."""
+
+
 def scan_files(
     jobs: Sequence[Job],
     rules: NamingRules | None,
@@ -60,7 +78,18 @@ def scan_files(
     num_processes: int | None = None,
     progress: Progress | None = None,
 ) -> list[Scan]:
-    """Scan and describe the files of *jobs*; results are in their order and the same for any number of processes.
+    """Scan and describe the files of *jobs* as `read_files` reads them."""
+    return read_files(jobs, _Scanning(rules), num_processes=num_processes, progress=progress)
+
+
+def read_files(
+    jobs: Sequence[Job],
+    reader: FileReader[T],
+    *,
+    num_processes: int | None = None,
+    progress: Progress | None = None,
+) -> list[T]:
+    """Read the files of *jobs*; results are in their order and the same for any number of processes.
 
     *num_processes* None takes as many as there are processors, and one when there is little to read. Results are
     pickled by our own helpers alone; what a helper could not do is done here.
@@ -69,15 +98,29 @@ def scan_files(
     processes = num_processes or len(_processors())
     with without_garbage_collection():
         if processes > 1 and sum(sizes) >= PARALLEL_BYTES:
-            done = _scan_with_helpers(jobs, rules, sizes, processes, progress)
+            done = _read_with_helpers(jobs, reader, sizes, processes, progress)
         else:
             done = {}
         for number, job in enumerate(jobs):
             if number not in done:
-                done[number] = _scan(job, rules)
+                done[number] = reader.read(job)
                 if progress is not None:
                     progress("reading", len(done), len(jobs))
     return [done[number] for number in range(len(jobs))]
+
+
+class _Scanning(FileReader[Scan]):
+    def __init__(self, rules: NamingRules | None) -> None:
+        self._rules = rules
+
+    def read(self, job: Job) -> Scan:
+        return _scan(job, self._rules)
+
+    def pack(self, found: Scan) -> object:
+        return pack_scan(found)
+
+    def unpack(self, packed: Any, job: Job) -> Scan:
+        return unpack_scan(packed, job.source, package_root(os.path.dirname(job.source.path)))
 
 
 def _scan(job: Job, rules: NamingRules | None) -> Scan:
@@ -125,21 +168,21 @@ def _taken(place: str, batches: int) -> Iterator[int]:
         yield number
 
 
-def _scan_with_helpers(
+def _read_with_helpers(
     jobs: Sequence[Job],
-    rules: NamingRules | None,
+    reader: FileReader[T],
     sizes: Sequence[int],
     processes: int,
     progress: Progress | None,
-) -> dict[int, Scan]:
+) -> dict[int, T]:
     batches = _batches(sizes, processes)
-    done: dict[int, Scan] = {}
+    done: dict[int, T] = {}
     with contextlib.ExitStack() as stack:
         try:
             place = stack.enter_context(tempfile.TemporaryDirectory(prefix="qeattention-", ignore_cleanup_errors=True))
             with open(os.path.join(place, _JOBS), "wb") as sink:
                 pickle.dump(list(sys.path), sink)
-                pickle.dump((jobs, rules, batches), sink, pickle.HIGHEST_PROTOCOL)
+                pickle.dump((jobs, reader, batches), sink, pickle.HIGHEST_PROTOCOL)
         except OSError:
             # Without a place to meet there are no helpers.
             return done
@@ -150,15 +193,14 @@ def _scan_with_helpers(
             if progress is not None:
                 progress("reading", sum(map(len, batches[:number])), len(jobs))
             for job in batches[number]:
-                done[job] = _scan(jobs[job], rules)
+                done[job] = reader.read(jobs[job])
         for helper in helpers:
             if helper is not None:
                 helper.wait()
         for result in results:
             for number, packed in _results(result):
                 for job, content in zip(batches[number], packed, strict=True):
-                    source = jobs[job].source
-                    done[job] = unpack_scan(content, source, package_root(os.path.dirname(source.path)))
+                    done[job] = reader.unpack(content, jobs[job])
     if progress is not None and len(done) == len(jobs):
         progress("reading", len(jobs), len(jobs))
     return done
@@ -190,7 +232,7 @@ def _running_helper(place: str, result: str) -> Iterator[subprocess.Popen[bytes]
             helper.wait()
 
 
-def _results(path: str) -> Iterator[tuple[int, list[tuple[object, ...]]]]:
+def _results(path: str) -> Iterator[tuple[int, list[object]]]:
     try:
         with open(path, "rb") as source:
             while source.peek(1):
@@ -201,11 +243,11 @@ def _results(path: str) -> Iterator[tuple[int, list[tuple[object, ...]]]]:
 
 
 def serve(source: BinaryIO, result: str) -> None:
-    """Scan the batches that nobody else has taken, and write each to the file *result* as soon as it is done."""
+    """Read the batches that nobody else has taken, and write each to the file *result* as soon as it is done."""
     gc.disable()
-    jobs, rules, batches = pickle.load(source)
+    jobs, reader, batches = pickle.load(source)
     with open(result, "wb") as sink:
         for number in _taken(str(Path(result).parent), len(batches)):
-            scans = [pack_scan(_scan(jobs[job], rules)) for job in batches[number]]
-            pickle.dump((number, scans), sink, pickle.HIGHEST_PROTOCOL)
+            packed = [reader.pack(reader.read(jobs[job])) for job in batches[number]]
+            pickle.dump((number, packed), sink, pickle.HIGHEST_PROTOCOL)
             sink.flush()

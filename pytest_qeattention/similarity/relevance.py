@@ -12,9 +12,11 @@ PYTEST_DONT_REWRITE
 from __future__ import annotations
 
 import math
+from array import array
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -56,33 +58,76 @@ def letter_grams(word: str) -> set[str]:
     return {marked[at : at + size] for size in GRAMS for at in range(len(marked) - size + 1)} | {word}
 
 
+class _Words(dict[str, int]):
+    """Number words as they come, with the parts that they have."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.places: dict[str, int] = {}
+        """Number of each part."""
+        self.parts = array("i")
+        """Numbers of the parts of one word after the other."""
+        self.sizes = array("i")
+        """How many each word has."""
+
+    def __missing__(self, word: str) -> int:
+        parts = [self.places.setdefault(part, len(self.places)) for part in words_of(word)]
+        self.parts.extend(parts)
+        self.sizes.append(len(parts))
+        self[word] = number = len(self)
+        return number
+
+
 class Texts:
     """Hold n texts so that queries can be compared with them."""
 
-    def __init__(self, texts: Sequence[str]) -> None:
-        places: dict[str, int] = {}
-        parts_of: dict[str, list[int]] = {}
-        rows: list[IntArray] = []
+    def __init__(self, texts: Iterable[str]) -> None:
+        words = _Words()
+        said, lengths = array("i"), array("i")
         for text in texts:
-            row: list[int] = []
-            for word in WORD.findall(text):
-                parts = parts_of.get(word)
-                if parts is None:
-                    parts = parts_of[word] = [places.setdefault(part, len(places)) for part in words_of(word)]
-                row += parts
-            rows.append(np.array(row, np.int64))
-        self.n = len(rows)
-        self.vocabulary = tuple(places)
-        width = max(len(places), 1)
-        occurrences = np.concatenate(
-            [row * max(self.n, 1) + at for at, row in enumerate(rows)] or [np.empty(0, np.int64)]
-        )
-        cells, counts = np.unique(occurrences, return_counts=True)
-        part, self._text = np.divmod(cells, max(self.n, 1))
+            before = len(said)
+            said.extend(map(words.__getitem__, WORD.findall(text)))
+            lengths.append(len(said) - before)
+        n = max(len(lengths), 1)
+        # Each word of each text as its parts.
+        numbers = np.array(said, np.int64)
+        sizes, ends = np.array(words.sizes, np.int64), np.cumsum(words.sizes, dtype=np.int64)
+        places = np.repeat(np.repeat(np.arange(len(lengths)), lengths), sizes[numbers])
+        first = np.repeat(ends[numbers] - np.cumsum(sizes[numbers]), sizes[numbers])
+        parts = np.array(words.parts, np.int64)[first + np.arange(len(first))]
+        cells, counts = np.unique(parts * n + places, return_counts=True)
+        self._hold(len(lengths), tuple(words.places), *np.divmod(cells, n), counts)
+
+    def pack(self) -> tuple[Any, ...]:
+        """Return what is held as plain values, for `unpacked`."""
+        counts = self._count.astype(np.min_scalar_type(int(self._count.max(initial=0))))
+        held = np.diff(self._ends).astype(np.int32)
+        arrays = [each.tobytes() for each in (held, self._text.astype(np.int32), counts)]
+        return self.n, self.vocabulary, counts.dtype.str, *arrays
+
+    @classmethod
+    def unpacked(cls, packed: tuple[Any, ...]) -> Texts:
+        """Return the texts that were packed."""
+        n, vocabulary, kind, *arrays = packed
+        held, text, counts = (np.frombuffer(*each) for each in zip(arrays, ("i4", "i4", kind), strict=True))
+        texts = cls.__new__(cls)
+        texts._hold(n, vocabulary, np.repeat(np.arange(len(held)), held), text.astype(np.int64), counts)
+        return texts
+
+    def _hold(
+        self,
+        n: int,
+        vocabulary: tuple[str, ...],
+        part: IntArray,
+        text: IntArray,
+        counts: npt.NDArray[np.integer[Any]],
+    ) -> None:
+        self.n = n
+        self.vocabulary = vocabulary
+        self._part, self._text = part, text
         self._count = counts.astype(np.float64)
-        self._ends = np.concatenate(([0], np.cumsum(np.bincount(part, minlength=width))))
-        self._part = part
-        self._places = places
+        self._ends = np.concatenate(([0], np.cumsum(np.bincount(part, minlength=max(len(vocabulary), 1)))))
+        self._places = {word: at for at, word in enumerate(vocabulary)}
 
     @cached_property
     def _by_stem(self) -> dict[str, list[int]]:

@@ -104,3 +104,12 @@ def test_hnsw_takes_over_from_the_crossover_on(monkeypatch: pytest.MonkeyPatch) 
     assert (exact.search, found.search) == ("exact", "hnsw")
     both = np.intersect1d(exact.left * 1000 + exact.right, found.left * 1000 + found.right)
     assert len(both) >= 0.98 * len(exact.left)
+
+
+def test_partners_of_one_file_alone() -> None:
+    features, file = suite([40, 3, 600, 25])
+    found, own = find_partners(features, file), find_partners(features, file, across_files=False)
+    same = file[found.left] == file[found.right]
+    assert same.sum() < len(same)
+    for name in ("left", "right", "cosine", "usual"):
+        np.testing.assert_array_equal(getattr(own, name), getattr(found, name)[same])

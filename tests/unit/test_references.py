@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from pytest_qeattention.similarity.kept_references import references_of
 from pytest_qeattention.similarity.references import STEP_WEIGHT, References, project_files
 
 PRODUCT = """
@@ -67,7 +68,7 @@ def references(tmp_path: Path) -> References:
     for name, text in (("product.py", PRODUCT), ("test_product.py", TESTS), ("helpers.py", HELPERS)):
         (tmp_path / name).write_text(text)
     (tmp_path / "broken.py").write_text("def f(:\n")
-    return References(project_files([tmp_path / "product.py"], [tmp_path / "test_product.py"], tmp_path))
+    return references_of(project_files([tmp_path / "product.py"], [tmp_path / "test_product.py"], tmp_path))
 
 
 def weights_of(references: References, target: str) -> dict[str, float]:
@@ -98,24 +99,40 @@ def test_properties_and_imported_modules_are_followed(references: References) ->
     number = references.number("helpers.py", "split")
     assert number is not None
     host = references.number("test_product.py", "test_host")
+    assert host is not None
     reach = references.reach([number])
     assert reach.weights[host] == STEP_WEIGHT
-    assert references.name(int(reach.through[host])) == "Client.host"
-    assert references.name(int(reach.through[reach.through[host]])) == "split"
+    assert references.name(reach.through(host)) == "Client.host"
+    assert references.name(reach.through(reach.through(host))) == "split"
+    assert reach.through(number) == -1
 
 
 def test_a_name_of_several_functions_counts_for_each_the_less(tmp_path: Path) -> None:
     (tmp_path / "a.py").write_text("class A:\n    def run(self): pass\nclass B:\n    def run(self): pass\n")
     (tmp_path / "test_a.py").write_text("def test_run(a):\n    a.run()\n")
-    references = References(project_files([tmp_path / "a.py"], [tmp_path / "test_a.py"], tmp_path))
+    references = references_of(project_files([tmp_path / "a.py"], [tmp_path / "test_a.py"], tmp_path))
     target, test = references.number("a.py", "A::run"), references.number("test_a.py", "test_run")
     assert target is not None
     assert references.reach([target]).weights[test] == 0.5
 
 
+def test_the_surest_way_is_told_and_of_equals_the_first(tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text(
+        "class A:\n    def run(self): goal()\nclass B:\n    def run(self): goal()\n"
+        "def last(): goal()\ndef goal(): pass\n"
+    )
+    (tmp_path / "test_a.py").write_text("def test_any(a):\n    a.run()\ndef test_last(a):\n    a.run()\n    a.last()\n")
+    references = references_of(project_files([tmp_path / "a.py"], [tmp_path / "test_a.py"], tmp_path))
+    numbers = [references.number("test_a.py", name) for name in ("test_any", "test_last")]
+    target = references.number("a.py", "goal")
+    assert target is not None
+    reach = references.reach([target])
+    assert [references.name(reach.through(number)) for number in numbers if number is not None] == ["A.run", "last"]
+
+
 def test_what_is_asked_about_reaches_itself_and_calls_in_a_circle_end(tmp_path: Path) -> None:
     (tmp_path / "a.py").write_text("def odd(n):\n    return even(n)\ndef even(n):\n    return odd(n)\n")
-    references = References(project_files([tmp_path / "a.py"], [], tmp_path))
+    references = references_of(project_files([tmp_path / "a.py"], [], tmp_path))
     target = references.number("a.py", "odd")
     assert target is not None
     weights = references.reach([target]).weights

@@ -88,3 +88,26 @@ def test_what_has_no_words_scores_nothing(texts: list[str], query: str) -> None:
 def test_frequency_counts_texts() -> None:
     texts = Texts(["HTTPServer server", "server", "client"])
     assert [texts.frequency(word) for word in ("server", "http", "absent")] == [2, 1, 0]
+
+
+@pytest.mark.parametrize(
+    "texts", [[], ["", "?!"], ["HTTPServer server x server", "2 server_test2", "", "x " * 300, "ein Wörtchen"]]
+)
+def test_packed_texts_answer_as_they_did(texts: list[str]) -> None:
+    held = Texts(texts)
+    again = Texts.unpacked(held.pack())
+    assert (again.n, again.vocabulary) == (len(texts), held.vocabulary)
+    for query in ("server", "HTTP servers x", "Wörter"):
+        for answer in (Texts.words, Texts.letters, Texts.cosine):
+            np.testing.assert_array_equal(answer(again, query), answer(held, query))
+    assert [again.frequency(word) for word in held.vocabulary] == [held.frequency(word) for word in held.vocabulary]
+
+
+def test_words_of_texts_are_counted_by_their_parts() -> None:
+    held = Texts(["HTTPServer http", "", "server_http HTTPServer HTTPServer"])
+    assert held.vocabulary == ("http", "server")
+    n, vocabulary, _, parts, texts, counts = held.pack()
+    assert (n, vocabulary) == (3, held.vocabulary)
+    assert np.frombuffer(parts, np.int32).tolist() == [2, 2], "each is in two texts"
+    assert np.frombuffer(texts, np.int32).tolist() == [0, 2, 0, 2]
+    assert np.frombuffer(counts, np.uint8).tolist() == [2, 3, 1, 3]
