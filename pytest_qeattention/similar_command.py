@@ -303,15 +303,7 @@ def _answer(suite: Suite, query: str | None, ranked: int, request: Request, poli
         if query is not None:
             from pytest_qeattention.similarity import ranking
 
-            return ranking.rank(
-                suite,
-                query,
-                ranked,
-                cwd=Path.cwd(),
-                num_threads=request.num_threads,
-                cache_dir=request.cache_dir,
-                progress=request.progress,
-            )
+            return ranking.rank(suite, query, ranked, cwd=Path.cwd(), request=request)
         from pytest_qeattention.similarity import gate
         from pytest_qeattention.similarity.builtin import TestSimilarity
 

@@ -24,6 +24,14 @@ RESULTS = ROOT / "benchmarks" / "results"
 QUALITY = RESULTS / "similar_quality.md"
 SPEED = RESULTS / "bench_comprehensive.md"
 MEMORY = RESULTS / "bench_memory.md"
+# Each shows its first table.
+PUBLISHED = {
+    "quality": QUALITY,
+    "answers": RESULTS / "encoder_answers.md",
+    "speed": SPEED,
+    "memory": MEMORY,
+    "encoder": RESULTS / "encoder_speed.md",
+}
 EXAMPLES = ("quickstart", "custom_workload")
 ANY_LINES = "..."
 
@@ -43,7 +51,7 @@ def first_table(text: str) -> str:
 
 def published(name: str) -> str | None:
     """Return the table that the README shows between the marks of *name*; None where there are no results."""
-    source = {"quality": QUALITY, "speed": SPEED, "memory": MEMORY}[name]
+    source = PUBLISHED[name]
     return first_table(source.read_text(encoding="utf-8")) if source.is_file() else None
 
 
@@ -154,7 +162,7 @@ def updated(text: str, tree: Path) -> str:
                 raise SystemExit(f"$ {command}\n{done.stdout}{done.stderr}")
             lines += [f"$ {command}", *renewed(shown, done.stdout.splitlines())]
         text = text.replace(f"```console\n{block}```", "```console\n" + "\n".join(lines) + "\n```")
-    for name in ("quality", "speed", "memory"):
+    for name in PUBLISHED:
         measured = published(name)
         if measured is not None:
             shown = published_block(name).search(text)

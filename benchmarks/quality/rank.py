@@ -28,6 +28,7 @@ from pytest_qeattention.similarity.explain import parse_unit
 from pytest_qeattention.similarity.ranking import rank
 from pytest_qeattention.similarity.service import suite_from_paths
 from pytest_qeattention.similarity.suite import Suite
+from pytest_qeattention.similarity.workload import Request
 from pytest_qeattention.syntax.nodes import FunctionNode
 
 RESULTS = Path(__file__).parents[1] / "results"
@@ -102,7 +103,7 @@ def measure(project: Path, cache_dir: Path) -> dict[str, object]:
         path.write_text(text, encoding="utf-8")
         diff = subprocess.run([*git, "diff"], check=True, capture_output=True).stdout
         with mock.patch.object(sys, "stdin", io.TextIOWrapper(io.BytesIO(diff))):
-            ranked = rank(suite, "-", max(DEPTHS), cwd=project, cache_dir=cache_dir).ranked
+            ranked = rank(suite, "-", max(DEPTHS), cwd=project, request=Request(cache_dir=cache_dir)).ranked
         path.write_bytes(before)
         nodeids = [neighbor.unit.nodeid for neighbor in ranked[1]] if ranked is not None else []
         for k in DEPTHS:

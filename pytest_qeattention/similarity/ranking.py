@@ -26,7 +26,7 @@ from pytest_qeattention.similarity.queries import CodeQuery, WordsQuery, read_qu
 from pytest_qeattention.similarity.references import Reach, project_files
 from pytest_qeattention.similarity.relevance import Texts
 from pytest_qeattention.similarity.suite import Suite
-from pytest_qeattention.similarity.workload import Progress, Request
+from pytest_qeattention.similarity.workload import Request
 from pytest_qeattention.syntax.words import words_of
 from pytest_qeattention.wording import first_names
 
@@ -46,16 +46,7 @@ CODE_WEIGHTS = {"name": 1.0, "letters": 0.8, "cosine": 0.8, "path": 0.6, "reach"
 _ALONE = Request()
 
 
-def rank(
-    suite: Suite,
-    query: str,
-    k: int,
-    *,
-    cwd: Path,
-    num_threads: int | None = None,
-    cache_dir: Path | None = None,
-    progress: Progress | None = None,
-) -> SimilarReport:
+def rank(suite: Suite, query: str, k: int, *, cwd: Path, request: Request = _ALONE) -> SimilarReport:
     """Return the *k* tests of *suite* most similar to *query*, best first.
 
     *query* is the node id or the name of a test of the suite, ``path::function`` or a file relative to *cwd*, ``-`` for
@@ -67,13 +58,13 @@ def rank(
     problems = suite.problems
     if chosen is None:
         asked = read_query(query, cwd)
-        encoder = Encoder(num_threads=num_threads, cache_dir=cache_dir)
-        request = Request(num_threads=num_threads, cache_dir=cache_dir, progress=progress)
+        encoder = Encoder(num_threads=request.num_threads, cache_dir=request.cache_dir)
         ranker = Ranker(suite.units, cwd=cwd, encoder=encoder, request=request, key=suite.read_key)
         found, text = ranker.nearest(asked, k), asked.text
         problems = (*problems, *ranker.problems)
     else:
-        found, text = Counterparts(suite, num_threads=num_threads).nearest(chosen, k), suite.units[chosen].nodeid
+        counterparts = Counterparts(suite, num_threads=request.num_threads)
+        found, text = counterparts.nearest(chosen, k), suite.units[chosen].nodeid
     return SimilarReport(
         workload="test-similarity",
         tests=len(suite.units),

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from readme_blocks import (
+    PUBLISHED,
     QUALITY,
     README,
     ROOT,
@@ -259,7 +260,7 @@ def test_links_lead_to_headings() -> None:
     assert links <= anchors
 
 
-@pytest.mark.parametrize("name", ["quality", "speed", "memory"])
+@pytest.mark.parametrize("name", sorted(PUBLISHED))
 def test_the_tables_shown_are_those_of_the_results(name: str) -> None:
     found = published_block(name).findall(TEXT)
     measured = published(name)

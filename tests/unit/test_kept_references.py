@@ -18,6 +18,7 @@ from pytest_qeattention.similarity.outlines import Outline, read_outline
 from pytest_qeattention.similarity.ranking import rank
 from pytest_qeattention.similarity.references import References, project_files
 from pytest_qeattention.similarity.service import suite_from_paths
+from pytest_qeattention.similarity.workload import Request
 
 FILES = {
     "product.py": "def goal():\n    return 1\n\nclass Tool:\n    def __init__(self):\n        goal()\n",
@@ -187,9 +188,9 @@ def test_rank_keeps_what_it_reads_where_it_is_told_to(
     without = rank(suite, query, 5, cwd=tmp_path)
     assert sorted(os.listdir(tmp_path)) == listed, "nothing is kept"
     assert len(parsed) == len(files)
-    first = rank(suite, query, 5, cwd=tmp_path, cache_dir=tmp_path / "store")
+    first = rank(suite, query, 5, cwd=tmp_path, request=Request(cache_dir=tmp_path / "store"))
     parsed.clear()
-    again = rank(suite, query, 5, cwd=tmp_path, cache_dir=tmp_path / "store")
+    again = rank(suite, query, 5, cwd=tmp_path, request=Request(cache_dir=tmp_path / "store"))
     assert parsed == []
     assert first.ranked == again.ranked == without.ranked
     assert first.ranked is not None

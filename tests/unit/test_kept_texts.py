@@ -15,6 +15,7 @@ from pytest_qeattention.similarity.model import Unit
 from pytest_qeattention.similarity.ranking import rank
 from pytest_qeattention.similarity.relevance import Texts
 from pytest_qeattention.similarity.service import suite_from_paths
+from pytest_qeattention.similarity.workload import Request
 
 
 class Counting:
@@ -83,8 +84,8 @@ def test_a_ranking_counts_the_words_of_a_suite_that_is_as_it_was_once(
     monkeypatch.setattr(ranking, "_counted", noted)
 
     def ranked(query: str) -> list[tuple[str, float]]:
-        suite = suite_from_paths([str(test)], cwd=tmp_path, cache_dir=tmp_path / "store")
-        found = rank(suite, query, 5, cwd=tmp_path, cache_dir=tmp_path / "store").ranked
+        suite = suite_from_paths([str(test)], cwd=tmp_path, request=Request(cache_dir=tmp_path / "store"))
+        found = rank(suite, query, 5, cwd=tmp_path, request=Request(cache_dir=tmp_path / "store")).ranked
         assert found is not None
         return [(neighbor.unit.name, neighbor.score) for neighbor in found[1]]
 
