@@ -19,7 +19,8 @@ weights are chosen there, and results are not written). WEIGHTS is a file that b
 ``qe`` for the one in the package. "ranking" is what ``--rank`` does without an encoder, "ranking + LABEL" the same with
 one; "copies" knows the pair model of ``--qe-similar`` in its place. Beside them stand sub-word TF-IDF
 (scikit-learn, to be installed), which reads the same texts, and with --minilm MiniLM. Of equal scores the worst rank
-counts. Differences are means over projects, their intervals those of 2,000 bootstrap samples of projects.
+counts where ranks are measured, and the order of the suite where average precision is. Differences are means over
+projects, their intervals those of 2,000 bootstrap samples of projects.
 Writes encoder_TASK as JSON and Markdown to --results.
 """
 

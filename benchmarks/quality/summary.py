@@ -18,9 +18,17 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.quality.encoder import RESULTS, differences
+from benchmarks.quality.encoder import BOOTSTRAP, RESULTS, differences
 
 Projects = Mapping[str, Mapping[str, float]]
+
+
+# Distributions that are called otherwise than their repositories.
+DISTRIBUTIONS = {"jinja": "jinja2"}
+HEAD = (
+    "| asked for | measure | ours | beside it: difference (95 %) | registered | met |",
+    "|---|---|---|---|---|---|",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +93,17 @@ def row(claim: Claim, projects: Projects) -> str:
     elif claim.decides:
         asked = "in use only with the interval above 0"
         met = "better" if all(gap["low"] > 0 for _, gap in rivals) else "not in use"
-    shown = [claim.question, f"{claim.measure}, {len(projects)} projects", f"{mean(claim.ours)} ({claim.ours})"]
+    own = interval([each[claim.ours] for each in projects.values()])
+    ours = f"{mean(claim.ours)} ({own[0]:.3f} to {own[1]:.3f}), {claim.ours}"
+    shown = [claim.question, f"{claim.measure}, {len(projects)} projects", ours]
     return f"| {' | '.join([*shown, '<br>'.join(cells), asked, met])} |"
+
+
+def interval(values: Sequence[float]) -> tuple[float, float]:
+    """Return the bounds of the 95 % interval of a mean over projects."""
+    chosen = np.random.default_rng(0).integers(len(values), size=(BOOTSTRAP, len(values)))
+    low, high = np.quantile(np.array(values)[chosen].mean(axis=1), (0.025, 0.975))
+    return float(low), float(high)
 
 
 def rows_of(claim: Claim, results: Path) -> Projects | None:
@@ -100,18 +117,34 @@ def rows_of(claim: Claim, results: Path) -> Projects | None:
 
 
 def summary(results: Path) -> str:
-    """Return the table of all claims as Markdown."""
-    lines = [
-        "| asked for | measure | ours | beside it: difference (95 %) | registered | met |",
-        "|---|---|---|---|---|---|",
-    ]
+    """Return the table of all claims as Markdown, and that of the projects which the pair model was not fitted on."""
+    seen = folded(results)
+    lines, others = list(HEAD), list(HEAD)
+    left_out: dict[str, None] = {}
     for claim in CLAIMS:
         projects = rows_of(claim, results)
         if projects is None:
             lines.append(f"| {claim.question} | {claim.measure}, not measured | | | | |")
-        else:
-            lines.append(row(claim, projects))
+            continue
+        lines.append(row(claim, projects))
+        unseen = {name: each for name, each in projects.items() if name.rpartition("-")[0] not in seen}
+        # The projects of folds are fitted on in turn, each by a model of the others.
+        if not claim.decides and 0 < len(unseen) < len(projects):
+            others.append(row(claim, unseen))
+            left_out |= dict.fromkeys(name for name in projects if name not in unseen)
+    if left_out:
+        lines += ["", f"The same without {', '.join(left_out)}, whose folds the pair model was fitted on:", "", *others]
     return "\n".join(lines) + "\n"
+
+
+def folded(results: Path) -> set[str]:
+    """Return the names of the projects whose folds the pair model was fitted on."""
+    file = results / "encoder_folds.json"
+    if not file.is_file():
+        return set()
+    projects = json.loads(file.read_text(encoding="utf-8"))["MAP"]["projects"]
+    names = {name.rpartition("+")[2].lower() for name in projects}
+    return names | {DISTRIBUTIONS[name] for name in names if name in DISTRIBUTIONS}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from pytest_qeattention.encoder.tokens import KINDS, ROLES, Kind, TokenBatch, TokenSequence, pieces
+from pytest_qeattention.encoder.tokens import KINDS, TOKENISER, Kind, TokenBatch, TokenSequence, pieces
 
 IntArray = npt.NDArray[np.int64]
 
@@ -19,8 +19,6 @@ IntArray = npt.NDArray[np.int64]
 SIGNALS = ("calls", "docstring", "name", "rows", "siblings", "copies", "message")
 # Tokens of a function past this many are not kept.
 MOST_TOKENS = 256
-# Examples are read with the tokeniser that wrote them, or not at all.
-TOKENISER = zlib.crc32("\n".join((*ROLES, *KINDS)).encode())
 
 
 @dataclass(frozen=True, slots=True, eq=False)

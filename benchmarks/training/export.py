@@ -49,6 +49,7 @@ def provenance(record: Mapping[str, Any], weights: Mapping[str, float] | None) -
     sources = set(record["distributions"])
     return {
         "distributions": [[pin.name, pin.version, pin.licence] for pin in CORPORA if pin.folder in sources],
+        "tokeniser": record["tokeniser"],
         "seed": record["seed"],
         "steps": record["step"],
         "pairs_a_step": record["batch"],

@@ -31,9 +31,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from benchmarks.training.batches import PairBatch, Sampler, Source, frequent_parts
-from benchmarks.training.examples import SIGNALS, TOKENISER, read_examples
+from benchmarks.training.examples import SIGNALS, read_examples
 from benchmarks.training.network import Encoder, Shape, pack
 from benchmarks.training.pairs import distribution_examples
+from pytest_qeattention.encoder.tokens import TOKENISER
 
 # What a smoke run trains on: there are no other projects where nothing is fetched.
 SMOKE_SOURCE = Path(__file__).parents[2] / "tests"

@@ -70,16 +70,17 @@ class Encoder:
         *,
         precision: Precision = "float32",
         num_threads: int | None = None,
-        cache_dir: Path | None = None,
+        cache_dir: str | Path | None = None,
     ) -> None:
         if precision not in PRECISIONS:
             raise ValueError(f"precision is {precision!r}, available: {', '.join(map(repr, PRECISIONS))}")
         num_threads = thread_count("num_threads", num_threads)
+        directory = None if cache_dir is None else Path(cache_dir)
         if name == "minilm":
-            self._vectors: _Encoding[Any] = _Encoding(MiniLMBackend(precision), num_threads, cache_dir)
+            self._vectors: _Encoding[Any] = _Encoding(MiniLMBackend(precision), num_threads, directory)
         else:
             path = SHIPPED if name == "qe" else Path(name)
-            self._vectors = _Encoding(TokenBackend(path, precision), num_threads, cache_dir)
+            self._vectors = _Encoding(TokenBackend(path, precision), num_threads, directory)
 
     @property
     def model(self) -> str:

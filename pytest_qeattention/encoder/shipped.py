@@ -16,6 +16,7 @@ from pytest_qeattention.encoder.network import Architecture, Network, Precision
 from pytest_qeattention.encoder.tokens import (
     KINDS,
     ROLES,
+    TOKENISER,
     Kind,
     TokenSequence,
     batch,
@@ -58,6 +59,8 @@ class TokenBackend:
                 # A token's number is a row: of fewer or more rows it would be another one's, or none.
                 if getattr(architecture, name) != count:
                     raise ValueError(f"it has {getattr(architecture, name)} {name}, this version writes {count}")
+            if self._weights.provenance.get("tokeniser", TOKENISER) != TOKENISER:
+                raise ValueError("its rows of roles are of another order")
         except (TypeError, ValueError) as error:
             raise self._cannot_run(error) from error
         return architecture

@@ -24,6 +24,7 @@ from pytest_qeattention.syntax.assertions import unittest_assertion
 from pytest_qeattention.syntax.nodes import FunctionNode, is_docstring, literal_bucket
 from pytest_qeattention.syntax.twins import Twin, compiled_twin
 from pytest_qeattention.syntax.words import words_of
+from pytest_qeattention.wording import counted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -55,6 +56,8 @@ ROLES: tuple[str, ...] = (
     *("MatchValue", "MatchSingleton", "MatchSequence", "MatchMapping", "MatchClass", "MatchStar", "MatchAs"),
     *("MatchOr", "TypeAlias", "TypeVar", "TemplateStr", "Interpolation", "decorator"),
 )
+TOKENISER = zlib.crc32("\n".join((*ROLES, *KINDS)).encode())
+"""Names what the numbers in sequences mean: weights are of use with those that they were trained on alone."""
 _ROLE = {name: number for number, name in enumerate(ROLES)}
 _OTHER, _WORD, _NAME, _LOCAL = _ROLE["other"], _ROLE["word"], _ROLE["name"], _ROLE["local0"]
 # They hold others together and say nothing that those do not.
@@ -184,9 +187,11 @@ def parsed_function(source: str) -> FunctionNode:
             warnings.simplefilter("ignore")
             found = _statements(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise ValueError(f"it is not a function in Python ({error or type(error).__name__})") from error
+        is_deep = isinstance(error, RecursionError | MemoryError)
+        reason = "it is nested too deeply" if is_deep else str(error).replace("<unknown>, ", "")
+        raise ValueError(f"it is not a function in Python ({reason})") from error
     if len(found) != 1 or not isinstance(found[0], ast.FunctionDef | ast.AsyncFunctionDef):
-        raise ValueError(f"it is not one function, but {len(found)} statements")
+        raise ValueError(f"it is not one function, but {counted(len(found), 'statement')}")
     return found[0]
 
 

@@ -24,7 +24,7 @@ MOST_MEANT = 30
 MOST_CLASSES = 10
 # Of the setup of a class, of which no test says that it needs it.
 SETUP_WEIGHT = 0.5
-_SETUP = ("setUp", "asyncSetUp", "setUpClass", "setup_method", "setup_class", "setup", "tearDown", "teardown_method")
+SETUP = ("setUp", "asyncSetUp", "setUpClass", "setup_method", "setup_class", "setup", "tearDown", "teardown_method")
 _CONSTRUCTORS = ("__init__", "__new__", "__post_init__")
 
 IntArray = npt.NDArray[np.int32]
@@ -175,7 +175,7 @@ class _NamesOfFile:
             for name in function.arguments:
                 add(shared(self._nearest(linker.fixtures.get(name, ()))))
         if is_test and owner:
-            for name in _SETUP:
+            for name in SETUP:
                 add(shared(linker.methods(owner, name, self._file), SETUP_WEIGHT))
         return found
 

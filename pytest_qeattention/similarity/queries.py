@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 
 from pytest_qeattention.similarity.changes import changed_functions, read_diff
@@ -53,6 +54,8 @@ def read_query(query: str, cwd: Path) -> WordsQuery | CodeQuery:
         return _diff_query(cwd)
     path, separator, name = query.partition("::")
     file = Path(os.path.abspath(cwd / path))
+    if path and file.is_dir() and (separator or os.sep in path or "/" in path):
+        raise UsageError(f"{query} is a directory; nothing was ranked; give one of its files, or words")
     if path and file.is_file():
         return _function_query(query, file, name, cwd) if separator else _file_query(query, file, cwd)
     if path.endswith(".py") and len(path.split()) == 1:
@@ -66,6 +69,8 @@ def _diff_query(cwd: Path) -> CodeQuery:
     if not diff.strip():
         raise UsageError("standard input is empty: there is no diff, so nothing was ranked")
     changes = read_diff(diff)
+    if changes.text == diff:
+        raise UsageError("standard input holds no diff, so nothing was ranked; pipe what `git diff` writes")
     functions = changed_functions(changes, cwd)
     _check_words("the diff on standard input", changes.text)
     return CodeQuery(
@@ -90,8 +95,18 @@ def _function_query(query: str, file: Path, name: str, cwd: Path) -> CodeQuery:
         if qualname == name.replace(".", "::"):
             return CodeQuery(query, source, qualname, (display_path(file, cwd),), ((file, qualname),))
     path = display_path(file, cwd)
-    names = ", ".join(qualname for qualname, _ in functions[:_SHOWN_NAMES]) or "none"
-    raise UsageError(f"{query}: there is no function {name} in {path} (it has: {names}); nothing was ranked")
+    prefix = f"{name.replace('.', '::')}::"
+    methods = [(qualname, source) for qualname, source in functions if qualname.startswith(prefix)]
+    if methods:
+        source = "".join(source for _, source in methods)
+        return CodeQuery(query, source, name, (path,), tuple((file, qualname) for qualname, _ in methods))
+    names = [qualname for qualname, _ in functions]
+    shown = get_close_matches(name.replace(".", "::"), names, _SHOWN_NAMES) or names[:_SHOWN_NAMES]
+    more = f" and {len(names) - len(shown)} more" if len(names) > len(shown) else ""
+    raise UsageError(
+        f"{query}: there is no function or class {name} in {path} (it has {', '.join(shown) or 'none'}{more}); "
+        "nothing was ranked"
+    )
 
 
 def _read(query: str, file: Path) -> str:

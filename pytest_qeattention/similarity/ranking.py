@@ -19,10 +19,12 @@ from pytest_qeattention.similarity.discover import UsageError
 from pytest_qeattention.similarity.explain import parse_unit
 from pytest_qeattention.similarity.kept_references import references_of
 from pytest_qeattention.similarity.kept_texts import kept_texts
+from pytest_qeattention.similarity.links import SETUP
 from pytest_qeattention.similarity.model import Neighbor, Problem, SimilarReport, Unit
 from pytest_qeattention.similarity.naming import display_path
 from pytest_qeattention.similarity.pairs import FloatArray
 from pytest_qeattention.similarity.queries import CodeQuery, WordsQuery, read_query
+from pytest_qeattention.similarity.query_words import load_query_words
 from pytest_qeattention.similarity.references import Reach, project_files
 from pytest_qeattention.similarity.relevance import Texts
 from pytest_qeattention.similarity.suite import Suite
@@ -31,9 +33,15 @@ from pytest_qeattention.syntax.words import words_of
 from pytest_qeattention.wording import first_names
 
 _SHOWN_WORDS = 5
-_SHOWN_STEPS = 3
 # Less than this, by letters alone, is chance.
 LEAST_LETTERS = 0.2
+# A query whose words no test has can still be a slip of the pen, but scores no more than this share.
+LEAST_KNOWN = 0.3
+# Of a score by words; tests with less do not resemble what was asked for.
+LEAST_SCORE = 0.1
+# A word that is this unlikely in the function that a docstring describes is no reason.
+_LEAST_CHANCE = 0.15
+_LEAST_COSINE = 0.2
 # Of what a test is asked for with words, and of what a function's tests are found by: chosen by coordinate ascent on
 # hit@5 and mean reciprocal rank of development projects (tornado, trio, kombu; benchmarks/quality/encoder.py).
 WORDS_WEIGHTS = {"words": 1.0, "letters": 1.0}
@@ -129,11 +137,13 @@ class Ranker:
             if scores[at] > 0 and parse_unit(self._units[at]) is not None
         ]
         cosines = self._cosines(query.text, best)
+        # Words that no test has speak against all of them alike.
+        known = max(self._texts.known(query.text), LEAST_KNOWN)
         if cosines is None:
-            return Answers(scores, {})
+            return Answers(known * scores, {})
         # From 0 to 1, so that nothing that was not compared gets ahead of what was.
         scores[best] += MEANING_WEIGHT * (1 + cosines) / 2
-        return Answers(scores / (1 + MEANING_WEIGHT), dict(zip(best, cosines.tolist(), strict=True)))
+        return Answers(known * scores / (1 + MEANING_WEIGHT), dict(zip(best, cosines.tolist(), strict=True)))
 
     def _cosines(self, text: str, best: Sequence[int]) -> FloatArray | None:
         """Return the cosine of *text* and the code of each of the *best* tests, float64; None where none are known."""
@@ -170,6 +180,7 @@ class Ranker:
         if isinstance(query, WordsQuery):
             answers = self.answers(query)
             scores, meant, source = answers.scores, answers.cosines, query.text
+            scores[scores < LEAST_SCORE] = 0.0
         else:
             reached = Ways(self._units, [query], self._cwd, self._request).to(query)
             scores, source = self.code(query, reached.weights), f"{query.source} {query.name}"
@@ -182,7 +193,7 @@ class Ranker:
                 (
                     *(reached.reasons(at) if reached is not None else ()),
                     *self._shared_words(at, asked),
-                    *((f"meaning agrees (cosine {meant[at]:.2f})",) if meant.get(at, 0) > 0 else ()),
+                    *((f"meaning agrees (cosine {meant[at]:.2f})",) if meant.get(at, 0) >= _LEAST_COSINE else ()),
                 ),
             )
             for at in best
@@ -251,12 +262,15 @@ class Ways:
         number = self._tests[at]
         if number is None or reach.weights[number] == 0:
             return ()
-        names: list[str] = []
-        step = reach.through(number)
-        while step >= 0 and len(names) < _SHOWN_STEPS:
-            names.append(self._references.name(step))
-            step = reach.through(step)
-        return (f"uses {', which uses '.join(names)}",) if names else ("is asked about itself",)
+        steps: list[str] = []
+        step, share = reach.through(number)
+        while step >= 0:
+            # What is set up for a test is no guess, though it is asked less.
+            name = self._references.name(step)
+            is_sure = share == 1 or name.rpartition(".")[2] in SETUP
+            steps.append(f"{'uses' if is_sure else 'may use'} {name}")
+            step, share = reach.through(step)
+        return (", which ".join(steps),) if steps else ("is asked about itself",)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -283,4 +297,6 @@ def _words_of_path(path: str) -> str:
 
 
 def _says_something(word: str) -> bool:
-    return len(word) > 1 and not word.isdecimal() and not iskeyword(word)
+    if len(word) < 2 or word.isdecimal() or iskeyword(word):
+        return False
+    return load_query_words().of(word) >= _LEAST_CHANCE

@@ -29,8 +29,9 @@ class Reach:
 
     weights: FloatArray
     """From 0 to 1, float64 (n,)."""
-    through: Callable[[int], int]
-    """Returns the number of the function that one calls on the way; -1 for none."""
+    through: Callable[[int], tuple[int, float]]
+    """Returns the number of the function that one calls on the way, and its share in what the name may mean from 0 to
+    1; -1 and 0 for none."""
 
 
 class References:
@@ -68,15 +69,16 @@ class References:
             missed *= 1 - STEP_WEIGHT**step * current
         return Reach(1 - missed, lambda number: self._through(number, steps))
 
-    def _through(self, number: int, steps: Sequence[FloatArray]) -> int:
+    def _through(self, number: int, steps: Sequence[FloatArray]) -> tuple[int, float]:
         """Return the surest way from a function in as few steps as there are; of equals the first in the files."""
         entries = slice(self._ends[number], self._ends[number + 1])
         targets = self._target[entries]
         for current in steps:
             shares = self._weight[entries] * current[targets]
             if np.any(shares > 0):
-                return int(targets[shares == shares.max()].min())
-        return -1
+                best = int(np.lexsort((targets, -shares))[0])
+                return int(targets[best]), float(self._weight[entries][best])
+        return -1, 0.0
 
 
 def project_files(asked: Iterable[Path], tests: Iterable[Path], cwd: Path) -> list[SourcePath]:

@@ -303,7 +303,7 @@ def test_the_summary_of_answers_says_what_was_met(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     lines = (tmp_path / "encoder_answers.md").read_text().splitlines()
     assert lines[2] == (
-        "| words for the test that they describe | MRR, 2 projects | 0.440 (ranking + qe) "
+        "| words for the test that they describe | MRR, 2 projects | 0.440 (0.400 to 0.480), ranking + qe "
         "| TF-IDF 0.350: +0.090 (+0.080 to +0.100)<br>MiniLM 0.330: +0.110 (+0.020 to +0.200) "
         "| +0.05 over each, interval above 0 | yes |"
     )

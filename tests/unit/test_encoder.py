@@ -158,7 +158,7 @@ def test_what_is_no_function_is_refused_again_and_nothing_is_kept(
 ) -> None:
     cache = tmp_path / "cache"
     for _ in range(2):
-        with pytest.raises(ValueError, match=r"^sources\[2\]: it is not one function, but 1 statements; texts"):
+        with pytest.raises(ValueError, match=r"^sources\[2\]: it is not one function, but 1 statement; texts"):
             Encoder(weights, cache_dir=cache).functions([ONE, ONE, "x = 1", "y = 1"])
     assert computed == []
     Encoder(weights, cache_dir=cache).functions([ONE])
@@ -283,8 +283,8 @@ def test_text_that_is_no_python_is_a_text_and_no_function(weights: Path, tmp_pat
     ("source", "said"),
     [
         ("this is no code", r"sources\[1\]: it is not a function in Python \(.*line 1.*\); texts\(\) takes any text"),
-        ("x = 1", r"sources\[1\]: it is not one function, but 1 statements"),
-        ("", r"sources\[1\]: it is not one function, but 0 statements"),
+        ("x = 1", r"sources\[1\]: it is not one function, but 1 statement"),
+        ("", r"sources\[1\]: it is not one function, but no statements"),
         (ONE + OTHER, r"sources\[1\]: it is not one function, but 2 statements"),
         ("def f(): '\0'", r"sources\[1\]: it is not a function in Python"),
     ],

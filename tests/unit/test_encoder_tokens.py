@@ -135,11 +135,11 @@ def test_a_function_is_read_with_its_indentation(indentation: str) -> None:
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ("x = 1", "it is not one function, but 1 statements"),
+        ("x = 1", "it is not one function, but 1 statement"),
         ("  x = 1; y = 2", "it is not one function, but 2 statements"),
         ("  def f(): pass\ndef g(): pass", "it is not one function, but 2 statements"),
         ("  def f(): pass\nelse: pass", r"it is not a function in Python \(unexpected indent .*line 1\)\)"),
-        ("  ", "it is not one function, but 0 statements"),
+        ("  ", "it is not one function, but no statements"),
         ("  def f(:\n    pass", r"it is not a function in Python \(invalid syntax .*line 1\)\)"),
         ("def f(): '\0'", r"it is not a function in Python \(source code.* null bytes\)"),
     ],

@@ -56,7 +56,7 @@ def facts(references: References) -> list[tuple[str, list[float], list[str]]]:
     number = 0
     while number < len(references.reach([]).weights):
         reach = references.reach([number])
-        ways = [reach.through(at) for at in range(len(reach.weights))]
+        ways = [reach.through(at)[0] for at in range(len(reach.weights))]
         found.append((references.name(number), reach.weights.tolist(), [references.name(at) for at in ways if at >= 0]))
         number += 1
     return found

@@ -15,7 +15,7 @@ from pytest_qeattention.encoder import encoder, shipped
 from pytest_qeattention.encoder.encoder import Encoder
 from pytest_qeattention.similarity.discover import UsageError
 from pytest_qeattention.similarity.queries import WordsQuery
-from pytest_qeattention.similarity.ranking import MEANING_TESTS, MEANING_WEIGHT, Ranker, best_first, rank
+from pytest_qeattention.similarity.ranking import LEAST_KNOWN, MEANING_TESTS, MEANING_WEIGHT, Ranker, best_first, rank
 from pytest_qeattention.similarity.service import suite_from_paths
 from pytest_qeattention.similarity.suite import Suite
 
@@ -110,12 +110,12 @@ def test_meaning_decides_between_tests_with_the_same_words(tmp_path: Path) -> No
         "def test_c():\n    closes(window, green)\n"
     )
     units = suite_from_paths([str(tmp_path)], cwd=tmp_path).units
-    query = WordsQuery("opens the door of glass")
+    query = WordsQuery("opens door")
     plain = Ranker(units, cwd=tmp_path)
     assert plain.words(query)[0] == plain.words(query)[1] > plain.words(query)[2] == 0
     np.testing.assert_array_equal(plain.answers(query).scores, plain.words(query))
 
-    vectors = Vectors({"glass": (1, 0), "cyan": (0, 1), "blue": (0.6, 0.8), "green": (1, 0)})
+    vectors = Vectors({"opens door": (1, 0), "cyan": (0, 1), "blue": (0.6, 0.8), "green": (1, 0)})
     ranker = Ranker(units, cwd=tmp_path, encoder=vectors)
     answers = ranker.answers(query)
     # What words do not reach is not compared by meaning.
@@ -126,6 +126,14 @@ def test_meaning_decides_between_tests_with_the_same_words(tmp_path: Path) -> No
     first, second = ranker.nearest(query, 5)
     assert (first.unit.name, second.unit.name) == ("test_b", "test_a")
     assert (first.reasons[-1], second.reasons) == ("meaning agrees (cosine 0.60)", ("shares door, opens",))
+
+
+def test_words_that_no_test_has_speak_against_all(suite: Suite, tmp_path: Path) -> None:
+    ranker = Ranker(suite.units, cwd=tmp_path)
+    right, more = (ranker.answers(WordsQuery(words)).scores for words in ("retry", "retry chocolate strawberry"))
+    assert list(np.argsort(-right)) == list(np.argsort(-more))
+    assert 0 < more.max() < right.max() / 2
+    assert more.max() < LEAST_KNOWN
 
 
 def test_only_the_best_by_words_are_compared_by_meaning(tmp_path: Path) -> None:
@@ -160,6 +168,31 @@ def test_by_a_function_of_the_product(suite: Suite, tmp_path: Path) -> None:
     assert ranked_names(suite, "http_client.py::Client.parse_header", tmp_path)[0] == "test_header_names_ignore_case"
 
 
+def test_by_a_class(suite: Suite, tmp_path: Path) -> None:
+    assert ranked_names(suite, "http_client.py::Client", tmp_path)[0] == "test_header_names_ignore_case"
+
+
+def test_by_a_directory_or_what_is_no_diff(suite: Suite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "client" / "parts").mkdir(parents=True)
+    with pytest.raises(UsageError, match="client/parts is a directory; nothing was ranked"):
+        rank(suite, "client/parts", 3, cwd=tmp_path)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"cookies\n")))
+    with pytest.raises(UsageError, match="standard input holds no diff, so nothing was ranked"):
+        rank(suite, "-", 3, cwd=tmp_path)
+
+
+def test_a_way_that_a_name_may_take_is_told_as_one_of_several(tmp_path: Path) -> None:
+    (tmp_path / "locks.py").write_text(
+        "def held(lock):\n    lock.release()\n\nclass One:\n    def release(self):\n        pass\n\n"
+        "class Two:\n    def release(self):\n        pass\n"
+    )
+    (tmp_path / "test_locks.py").write_text("from locks import held\n\ndef test_it(lock):\n    held(lock)\n")
+    suite = suite_from_paths([str(tmp_path)], cwd=tmp_path)
+    ranked = rank(suite, "locks.py::One.release", 1, cwd=tmp_path).ranked
+    assert ranked is not None
+    assert ranked[1][0].reasons[0] == "uses held, which may use One.release"
+
+
 def test_by_a_file(suite: Suite, tmp_path: Path) -> None:
     assert ranked_names(suite, "http_client.py", tmp_path)[0] == "test_header_names_ignore_case"
 
@@ -178,7 +211,7 @@ def test_by_a_diff(suite: Suite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize(
     ("query", "message"),
     [
-        ("http_client.py::missing", "no function missing in http_client.py"),
+        ("http_client.py::missing", r"no function or class missing in http_client.py \(it has Client::parse_header\)"),
         ("gone.py::test_x", "there is no file gone.py"),
         ("gone.py", "there is no file gone.py"),
         (

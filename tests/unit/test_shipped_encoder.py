@@ -6,12 +6,15 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
+import pytest
 
 from pytest_qeattention import Encoder, backend_info
-from pytest_qeattention.encoder.shipped import SHIPPED
-from pytest_qeattention.encoder.weights import read_weights
+from pytest_qeattention.encoder.shipped import SHIPPED, TokenBackend
+from pytest_qeattention.encoder.tokens import TOKENISER
+from pytest_qeattention.encoder.weights import WeightsError, read_weights, write_weights
 
 LARGEST_BYTES = 8_000_000
 RETRIES = """
@@ -62,10 +65,28 @@ def test_renamed_copies_are_closer_than_others_and_words_find_their_test() -> No
     assert closeness[1, 1] > closeness[1, 0]
 
 
+def test_weights_of_other_numbers_of_roles_are_refused(tmp_path: Path) -> None:
+    weights = read_weights(SHIPPED)
+    assert weights.provenance["tokeniser"] == TOKENISER
+    for said, is_refused in ((TOKENISER, False), (TOKENISER + 1, True)):
+        arrays = {name: array for name, array in weights.arrays.items() if not name.startswith("words")}
+        arrays["words"] = weights.arrays["words"].astype(np.float32)
+        provenance = {**weights.provenance, "tokeniser": said}
+        write_weights(tmp_path / "other.bin", "other", weights.architecture, arrays, provenance)
+        if is_refused:
+            with pytest.raises(WeightsError, match="its rows of roles are of another order"):
+                Encoder(tmp_path / "other.bin").texts(["x"])
+        else:
+            assert Encoder(tmp_path / "other.bin").texts(["x"]).shape == (1, 192)
+
+
 def test_numpy_gives_the_same_vectors() -> None:
+    """Before they are rounded to half precision, whose steps are 5e-4 near 1."""
     code = (
-        "import json\nfrom pytest_qeattention import Encoder\n"
-        f"vectors = Encoder().functions({[RETRIES, COOKIES]!r})\nprint(json.dumps(vectors.tolist()))"
+        "import json\nfrom pytest_qeattention.encoder.shipped import SHIPPED, TokenBackend\n"
+        "backend = TokenBackend(SHIPPED, 'float32')\n"
+        f"tokens = [backend.read_function(source) for source in {[RETRIES, COOKIES]!r}]\n"
+        "print(json.dumps(backend.compute(tokens, 'code', None).tolist()))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code],
@@ -74,6 +95,6 @@ def test_numpy_gives_the_same_vectors() -> None:
         text=True,
         check=True,
     )
-    computed = np.array(json.loads(done.stdout), np.float32)
-    # Vectors are rounded to half precision, whose steps are 5e-4 near 1.
-    np.testing.assert_allclose(computed, Encoder().functions([RETRIES, COOKIES]), atol=3e-4)
+    backend = TokenBackend(SHIPPED, "float32")
+    expected = backend.compute([backend.read_function(source) for source in (RETRIES, COOKIES)], "code", None)
+    np.testing.assert_allclose(np.array(json.loads(done.stdout), np.float32), expected, atol=1e-4)
