@@ -16,7 +16,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from pytest_qeattention import __version__, similar_command
+from pytest_qeattention import __version__, defects_command, similar_command
 from pytest_qeattention.bench import plan
 from pytest_qeattention.console import (
     EXIT_DONE,
@@ -78,6 +78,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     similar_command.add_arguments(similar)
     similar.set_defaults(command=similar_command.run)
+
+    defects = commands.add_parser(
+        "defects",
+        help="say why a run was red, from JUnit files, and teach which defects there are",
+        description="Say why a run was red, from JUnit files of any runner, and teach which defects there are.",
+    )
+    defects_command.add_arguments(defects)
 
     bench = commands.add_parser(
         "bench",

@@ -10,7 +10,6 @@ from __future__ import annotations
 import pytest
 
 _NEEDS_ANALYSIS = {
-    "qe_json": "--qe-json",
     "qe_neighbors": "--qe-neighbors",
     "qe_workload": "--qe-workload",
     "qe_run": "--qe-run",
@@ -39,6 +38,12 @@ def add_options(parser: pytest.Parser) -> None:
         action="store_true",
         default=False,
         help="With --qe-similar: run the tests as usual, and add the report to the summary.",
+    )
+    group.addoption(
+        "--qe-defects",
+        action="store_true",
+        default=False,
+        help="Say which causes are behind the failures of the run. With --qe-similar the tests are run.",
     )
     group.addoption(
         "--qe-json",
@@ -132,10 +137,19 @@ def add_options(parser: pytest.Parser) -> None:
 
 
 def analysis_asked_for(config: pytest.Config) -> bool:
-    """Tell whether a flag asks for an analysis; raise UsageError for flags that need one."""
+    """Tell whether a flag asks for an analysis of the tests; raise UsageError for flags that need one."""
     if config.getoption("qe_similar"):
         return True
     for dest, flag in _NEEDS_ANALYSIS.items():
         if config.getoption(dest) not in (None, False):
             raise pytest.UsageError(f"{flag} says how to report an analysis, and none was asked for; add --qe-similar")
+    if config.getoption("qe_json") is not None and not defects_asked_for(config):
+        raise pytest.UsageError(
+            "--qe-json says how to report an analysis, and none was asked for; add --qe-similar or --qe-defects"
+        )
     return False
+
+
+def defects_asked_for(config: pytest.Config) -> bool:
+    """Tell whether a flag asks for the causes of failures."""
+    return bool(config.getoption("qe_defects"))

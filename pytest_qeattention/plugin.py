@@ -26,7 +26,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 # First, because --qe-similar takes the distribution of tests away before pytest-xdist configures it.
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    if options.analysis_asked_for(config):
+    is_analysis = options.analysis_asked_for(config)
+    if options.defects_asked_for(config):
+        from pytest_qeattention import defects_session
+
+        defects_session.register(config)
+    if is_analysis:
         from pytest_qeattention import session
 
         session.register(config)

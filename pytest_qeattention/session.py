@@ -8,7 +8,6 @@ PYTEST_DONT_REWRITE
 
 from __future__ import annotations
 
-import os
 import traceback
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,11 +18,12 @@ import pytest
 
 from pytest_qeattention import xdist
 from pytest_qeattention.contributions import BUILTIN, FAILURES, Contribution, Contributions
+from pytest_qeattention.defects_session import PLUGIN_NAME as DEFECTS_NAME
 from pytest_qeattention.exceptions import QEWarning
 from pytest_qeattention.items import sourceless_problems
 from pytest_qeattention.report.lines import Line
 from pytest_qeattention.report.terminal import Section, similar_lines
-from pytest_qeattention.settings import Settings, read_policy, read_settings
+from pytest_qeattention.settings import Settings, cache_directory, read_policy, read_settings
 from pytest_qeattention.similarity.model import Group, SimilarReport
 from pytest_qeattention.similarity.policy import Policy
 
@@ -282,14 +282,7 @@ class SimilarSession:
         self._sections.append(Section(report, title, is_builtin))
 
     def _cache_dir(self) -> Path | None:
-        if self._settings.store is not None:
-            return self._settings.store
-        # Absent with -p no:cacheprovider.
-        if getattr(self._config, "cache", None) is None:
-            return None
-        # What Cache.mkdir() returns; but that makes the directory also when nothing will be kept.
-        cache = os.path.expandvars(os.path.expanduser(str(self._config.getini("cache_dir"))))
-        return self._config.rootpath / cache / "d" / "qeattention"
+        return cache_directory(self._config, self._settings.store)
 
     def _note_backend(self, suite: Suite) -> None:
         if not self._failed:
@@ -323,9 +316,16 @@ class SimilarSession:
         from pytest_qeattention.report.document import document, dumps
 
         wanted = self._settings.workloads is None or BUILTIN in self._settings.workloads
+        # The document is one, so what --qe-defects found is written here as well.
+        defects = self._config.pluginmanager.get_plugin(DEFECTS_NAME)
+        part = None if defects is None else defects.part()
+        if defects is not None:
+            defects.written()
         return dumps(
             document(
                 backend=backend_info(),
+                defects=part,
+                defects_failed=defects is not None and part is None,
                 similar=report,
                 similar_failed=wanted and report is None,
                 workloads=[section.report for section in self._sections if not section.is_builtin],

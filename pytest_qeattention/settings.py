@@ -83,7 +83,8 @@ def read_settings(config: pytest.Config, environ: Mapping[str, str] = os.environ
         _usage(str(error))
     settings = Settings(
         similar=bool(config.getoption("qe_similar")),
-        run=bool(config.getoption("qe_run")),
+        # Failures are those of a run.
+        run=bool(config.getoption("qe_run") or config.getoption("qe_defects")),
         json=_output_path(config, "--qe-json"),
         store=store,
         threads=thread_count,
@@ -203,7 +204,7 @@ def _junit_path(config: pytest.Config) -> Path | None:
         return None
     # Absent with -p no:junitxml.
     given = config.getoption("xmlpath", None)
-    if not given or not config.getoption("qe_run"):
+    if not given or not (config.getoption("qe_run") or config.getoption("qe_defects")):
         _usage("--qe-junit adds to the file of --junitxml, which is written of a run; add --qe-run and --junitxml=PATH")
     return config.invocation_params.dir / Path(os.path.expandvars(os.path.expanduser(str(given))))
 
@@ -231,6 +232,18 @@ def _store_path(config: pytest.Config, environ: Mapping[str, str]) -> Path | Non
     if path.exists() and not path.is_dir():
         _usage(f"{name}={value} is not a directory, so nothing could be kept there; give a directory")
     return path
+
+
+def cache_directory(config: pytest.Config, store: Path | None) -> Path | None:
+    """Return where caches and history lie: *store* where one is given; None where nothing is kept."""
+    if store is not None:
+        return store
+    # Absent with -p no:cacheprovider.
+    if getattr(config, "cache", None) is None:
+        return None
+    # What Cache.mkdir() returns; but that makes the directory also when nothing will be kept.
+    cache = os.path.expandvars(os.path.expanduser(str(config.getini("cache_dir"))))
+    return config.rootpath / cache / "d" / "qeattention"
 
 
 def _workloads(config: pytest.Config) -> tuple[str, ...] | None:

@@ -7,6 +7,7 @@
     github.py       similarity reports -> annotations of a GitHub workflow
     markdown.py     similarity reports -> the summary of a pull request
     junit.py        similarity reports -> properties in a JUnit file
+    defects.py      causes of failures -> lines, and a part of the JSON document
     place.py        where a test stands, for programs outside of the project
     information.py  what serves the calls -> lines
 

@@ -24,12 +24,15 @@ def document(
     backend: Mapping[str, Any],
     similar: SimilarReport | None = None,
     similar_failed: bool = False,
+    defects: Mapping[str, Any] | None = None,
+    defects_failed: bool = False,
     workloads: Sequence[SimilarReport] = (),
     problems: Sequence[Problem] = (),
 ) -> dict[str, Any]:
     """Return the document of a run, as values that `dumps` writes.
 
-    A part that was not asked for is absent. ``similar`` is None when its analysis was asked for and failed.
+    A part that was not asked for is absent. ``similar`` is None when its analysis was asked for and failed, and so is
+    ``defects``, the part that `report.defects` makes.
     *problems* are those of the run itself, such as a plugin's hook that raised.
     """
     result: dict[str, Any] = {"schema": SCHEMA, "backend": dict(backend)}
@@ -37,6 +40,8 @@ def document(
         result["similar"] = similar_part(similar)
     elif similar_failed:
         result["similar"] = None
+    if defects is not None or defects_failed:
+        result["defects"] = defects
     if workloads:
         result["workloads"] = {report.workload: similar_part(report) for report in workloads}
     if problems:

@@ -20,6 +20,7 @@ from readme_blocks import (
     blocks,
     copy_example,
     copy_repository,
+    expected_code,
     matches,
     published,
     published_block,
@@ -59,7 +60,7 @@ def test_the_output_shown_is_that_of_the_command(copy: Path, command: str, shown
 
     done = run(command, copy)
 
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.returncode == expected_code(command), done.stdout + done.stderr
     assert matches(shown, done.stdout.splitlines()), (
         f"$ {command}\n{done.stdout}\n`python tests/readme_blocks.py` writes this into the README"
     )
@@ -174,6 +175,17 @@ def test_the_json_has_the_shape_shown(copy: Path, command: str, part: str, names
     assert_shape(shape, report, "document")
 
 
+def test_the_json_of_defects_has_the_shape_shown(copy: Path) -> None:
+    shape = json.loads(blocks(TEXT, "json")[0])
+
+    done = run("qeattention defects triage examples/failures/tuesday.xml --qe-store store --json -", copy)
+
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert report["defects"]["groups"]
+    assert_shape(shape, report, "document")
+
+
 def test_the_json_of_a_workload_and_of_problems_has_the_shape_shown(copy: Path) -> None:
     shape = json.loads(blocks(TEXT, "json")[0])
     suite = copy_example("custom_workload", copy)
@@ -226,13 +238,25 @@ def test_every_flag_of_the_command_has_its_row() -> None:
 
     flags = {name: set(sub._option_string_actions) - {"-h", "--help"} for name, sub in commands.choices.items()}
 
-    assert set(flags) == {"similar", "info", "bench"}
+    assert set(flags) == {"similar", "defects", "info", "bench"}
     assert named([row[0] for row in table("`qeattention similar PATH...`")]) == flags["similar"]
     assert {name for name in named([section]) if name.startswith("-")} == flags["info"]
     section = TEXT.partition("\n## `qeattention bench [SUITE]`\n")[2].partition("\n## ")[0]
     assert {name for name in named([section]) if name.startswith("--")} == flags["bench"]
     first_column = named([row[0] for row in table("`qeattention bench [SUITE]`")])
     assert {name for name in first_column if not name.startswith("--")} == set(plan.SUITES)
+
+
+def test_every_command_about_defects_has_its_row() -> None:
+    parser = cli._parser()
+    (commands,) = (action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
+    of_defects = commands.choices["defects"]._actions
+    (nested,) = (action for action in of_defects if isinstance(action, argparse._SubParsersAction))
+    everywhere = {"-h", "--help", "--qe-store"}
+
+    rows = {row[0].strip("`").split()[0]: named([row[1]]) for row in table("`qeattention defects COMMAND`")}
+
+    assert rows == {name: set(sub._option_string_actions) - everywhere for name, sub in nested.choices.items()}
 
 
 def test_environment_variables_are_those_that_the_code_reads() -> None:

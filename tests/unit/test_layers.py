@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import sys
 from importlib.util import resolve_name
 from pathlib import Path
 
@@ -19,7 +20,10 @@ BELOW = {
     "index": {*BASE, "attention"},
     "encoder": {*BASE, "attention", "syntax"},
     "similarity": {*BASE, "attention", "syntax", "index", "encoder"},
+    "defects": {*BASE, "attention", "syntax", "index", "encoder"},
 }
+PLAIN_DEFECTS = "displays.py facts.py frames.py masking.py names.py patterns.py pieces.py plain.py record.py secrets.py"
+"""Modules of defects that every run with a failure imports, on the workers too."""
 
 
 def imported(path: Path) -> set[str]:
@@ -47,3 +51,16 @@ def test_a_package_imports_what_lies_below_it(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(BASE))
 def test_what_all_may_import_imports_no_package(name: str) -> None:
     assert imported(PACKAGE / f"{name}.py") <= BASE
+
+
+@pytest.mark.parametrize("name", PLAIN_DEFECTS.split())
+def test_what_records_a_failure_imports_the_standard_library_alone(name: str) -> None:
+    path = PACKAGE / "defects" / name
+    assert imported(path) <= {"defects"}
+    others = set()
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        if isinstance(node, ast.ImportFrom) and not node.level:
+            others.add((node.module or "").partition(".")[0])
+        elif isinstance(node, ast.Import):
+            others |= {alias.name.partition(".")[0] for alias in node.names}
+    assert others - sys.stdlib_module_names - {"pytest_qeattention"} == set()

@@ -1,0 +1,73 @@
+"""The record of a failure whose exception nobody has: a crashed worker, or a report that another plugin made.
+
+PYTEST_DONT_REWRITE
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+import pytest
+
+from pytest_qeattention.defects.assertion_text import assertion_facts
+from pytest_qeattention.defects.frames import Roles
+from pytest_qeattention.defects.record import FailureRecord, Frame, Phase, Raised, TestFacts
+from pytest_qeattention.defects.traceback_text import parse_traceback, split_type
+from pytest_qeattention.live_chain import culprit_of
+
+_CRASHED = re.compile(r"worker '[^']*' crashed while running ")
+_LONGEST = 100_000
+_PHASES: Mapping[str, Phase] = {"setup": "setup", "teardown": "teardown", "collect": "collect"}
+
+
+def told_record(
+    report: pytest.TestReport | pytest.CollectReport, roles: Roles, environment: Mapping[str, str]
+) -> FailureRecord:
+    """Return what the text of a failed *report* tells."""
+    text = str(report.longrepr or "")[:_LONGEST].strip("\n")
+    facts = _facts(report, roles)
+    if _CRASHED.match(text):
+        # What pytest-xdist says of it names the worker, which tells nothing of the failure.
+        return FailureRecord.of(report.nodeid, "crash", facts, environment=environment)
+    chain = [
+        Raised.of(
+            trace.type,
+            trace.message,
+            trace.link,
+            [
+                Frame.of(
+                    roles.display(place.path),
+                    place.line,
+                    place.function,
+                    place.statement,
+                    roles.role(place.path, place.function, place.is_fixture),
+                )
+                for place in trace.places
+            ],
+        )
+        for trace in parse_traceback(text)
+    ]
+    if not chain and text:
+        chain = [Raised.of(*split_type(text))]
+    found = (
+        assertion_facts(raised.type, raised.message, raised.frames[-1].statement if raised.frames else "")
+        for raised in chain
+    )
+    return FailureRecord.of(
+        report.nodeid,
+        _PHASES.get(report.when or "", "call"),
+        facts,
+        chain,
+        culprit=culprit_of(chain),
+        assertion=next((assertion for assertion in found if assertion is not None), None),
+        environment=environment,
+    )
+
+
+def _facts(report: pytest.TestReport | pytest.CollectReport, roles: Roles) -> TestFacts:
+    address, bracket, parameters = report.nodeid.partition("[")
+    path, _, qualname = address.partition("::")
+    location = report.location if isinstance(report, pytest.TestReport) else None
+    line = None if location is None or location[1] is None else location[1] + 1
+    return TestFacts.of(roles.display(path), qualname, line, [("", parameters.removesuffix("]"))] if bracket else [])
