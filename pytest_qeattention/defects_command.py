@@ -143,13 +143,14 @@ class _Places:
 
 def _guarded(run: Callable[[argparse.Namespace], int], options: argparse.Namespace) -> int:
     """Run a command; what is wrong with labels and history is a message, and an exit code."""
+    from pytest_qeattention.defects.families import FamiliesError
     from pytest_qeattention.defects.history import HistoryError, HistoryFileError
     from pytest_qeattention.defects.knowledge_file import KnowledgeError, UnwritableError
 
     check_output(options.json)
     try:
         return run(options)
-    except (UnwritableError, HistoryFileError) as error:
+    except (UnwritableError, HistoryFileError, FamiliesError) as error:
         write_error(f"qeattention: error: {error}")
         return EXIT_FAILED
     except (KnowledgeError, HistoryError) as error:

@@ -25,9 +25,11 @@ Projects = Mapping[str, Mapping[str, float]]
 
 # Distributions that are called otherwise than their repositories.
 DISTRIBUTIONS = {"jinja": "jinja2"}
+# The one that ships, a bag of the same embeddings, weights that were never trained.
+ENCODERS = ("qe", "bag", "random")
 HEAD = (
-    "| asked for | measure | ours | beside it: difference (95 %) | registered | met |",
-    "|---|---|---|---|---|---|",
+    "| asked for | measure | ours | rivals: difference (95 %) | encoder: none, ours, bag, random | registered | met |",
+    "|---|---|---|---|---|---|---|",
 )
 
 
@@ -40,6 +42,10 @@ class Claim:
     measure: str
     ours: str
     rivals: tuple[str, ...]
+    without: str
+    """The method without an encoder."""
+    encoded: str
+    """The method with the encoder that is put in for ``{}``."""
     gap: float | None = None
     """By how much *ours* was to be above each rival, the interval of the difference above 0; None for no such claim."""
     least: float | None = None
@@ -51,24 +57,61 @@ class Claim:
 
 
 CLAIMS = (
-    Claim("words", "words for the test that they describe", "MRR", "ranking + qe", ("TF-IDF", "MiniLM"), gap=0.05),
-    Claim("functions", "a function for tests that execute it", "hit@5", "ranking", ("names", "TF-IDF"), gap=0.05),
     Claim(
-        "copies",
-        "a renamed and edited copy for its test",
-        "AP",
-        "ranking",
-        ("AST tokens", "AST tokens, locals as holes"),
+        task="words",
+        question="words for the test that they describe",
+        measure="MRR",
+        ours="ranking + qe",
+        rivals=("TF-IDF", "MiniLM"),
+        without="ranking",
+        encoded="ranking + {}",
+        gap=0.05,
+    ),
+    Claim(
+        task="functions",
+        question="a function for tests that execute it",
+        measure="hit@5",
+        ours="ranking",
+        rivals=("names", "TF-IDF"),
+        without="ranking",
+        encoded="ranking + {}",
+        gap=0.05,
+    ),
+    Claim(
+        task="copies",
+        question="a renamed and edited copy for its test",
+        measure="AP",
+        ours="ranking",
+        rivals=("AST tokens", "AST tokens, locals as holes"),
+        without="ranking",
+        encoded="ranking + {}",
         least=0.85,
     ),
-    Claim("folds", "a test for those it was folded with", "MAP", "with qe", ("pair model",), decides=True, part="MAP"),
-    Claim("folds", "pairs that were folded", "AP", "with qe", ("pair model",), decides=True, part="AP of pairs"),
+    *(
+        Claim(
+            task="folds",
+            question=question,
+            measure=measure,
+            ours="with qe",
+            rivals=("pair model",),
+            without="pair model",
+            encoded="with {}",
+            decides=True,
+            part=part,
+        )
+        for question, measure, part in (
+            ("a test for those it was folded with", "MAP", "MAP"),
+            ("pairs that were folded", "AP", "AP of pairs"),
+        )
+    ),
     Claim(
-        "failures",
-        "a failure for those of one cause",
-        "MAP",
-        "message words + test names + qe, tests",
-        ("message words", "test names", "message words + test names"),
+        task="failures",
+        question="a failure for those of one cause",
+        measure="MAP",
+        ours="message words + test names + qe, tests",
+        rivals=("message words", "test names", "message words + test names"),
+        without="message words + test names",
+        encoded="message words + test names + {}, tests",
     ),
 )
 
@@ -96,7 +139,10 @@ def row(claim: Claim, projects: Projects) -> str:
     own = interval([each[claim.ours] for each in projects.values()])
     ours = f"{mean(claim.ours)} ({own[0]:.3f} to {own[1]:.3f}), {claim.ours}"
     shown = [claim.question, f"{claim.measure}, {len(projects)} projects", ours]
-    return f"| {' | '.join([*shown, '<br>'.join(cells), asked, met])} |"
+    methods = next(iter(projects.values()))
+    encoded = [claim.without, *(claim.encoded.format(label) for label in ENCODERS)]
+    beside = ", ".join(mean(method) if method in methods else "-" for method in encoded)
+    return f"| {' | '.join([*shown, '<br>'.join(cells), beside, asked, met])} |"
 
 
 def interval(values: Sequence[float]) -> tuple[float, float]:
@@ -124,7 +170,7 @@ def summary(results: Path) -> str:
     for claim in CLAIMS:
         projects = rows_of(claim, results)
         if projects is None:
-            lines.append(f"| {claim.question} | {claim.measure}, not measured | | | | |")
+            lines.append(f"| {claim.question} | {claim.measure}, not measured | | | | | |")
             continue
         lines.append(row(claim, projects))
         unseen = {name: each for name, each in projects.items() if name.rpartition("-")[0] not in seen}

@@ -1,11 +1,12 @@
 """Find pairs of sequences that belong together in unpacked distributions.
 
-    python -m benchmarks.training.pairs OUT DIR...
+    python -m benchmarks.training.pairs OUT DIR... [--executed TRUTH]
 
 Each DIR holds one unpacked distribution, named ``NAME-VERSION``; OUT/NAME-VERSION.npz gets its examples, always the
 same for the same sources. A pair is one of seven signals:
 
-calls      a function of the product and a test that calls it, by a name that only it can mean
+calls      a function of the product and a test that calls it, by a name that only it can mean; or that executes it,
+           where TRUTH holds the NAME-VERSION.json that benchmarks.quality.executed wrote of the distribution
 docstring  the first paragraph of a function's docstring and the function without it
 name       the words of a function's name and the function without it
 rows       two rows of one parametrize, each as the test that it stands for
@@ -17,11 +18,13 @@ message    what a function raises or a test expects, as a failure tells it, and 
 from __future__ import annotations
 
 import argparse
+import json
 import random
 import zlib
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -67,6 +70,8 @@ class _Distribution:
         self.products: defaultdict[str, list[tuple[str, int]]] = defaultdict(list)
         self.calls: list[tuple[int, list[str], dict[str, str]]] = []
         self.bodies: defaultdict[int, list[int]] = defaultdict(list)
+        # By path and name, ``Class::name``: the sequence of a test, or that of a function with its name.
+        self.places: dict[tuple[str, str], int] = {}
 
     def add_code(self, file: int, node: FunctionNode) -> int:
         return self.collector.add(code_tokens(node), "code", file, word_tokens(bag_text(node)).parts)
@@ -79,6 +84,7 @@ class _Distribution:
 
     def add_function(self, file: int, function: SourceFunction, tokens: TokenSequence, imports: dict[str, str]) -> None:
         collector, bag = self.collector, word_tokens(bag_text(function.node)).parts
+        place = "::".join(filter(None, (function.owner, function.name)))
         body = collector.add(tokens, "code", file, bag)
         words = {"docstring": summary(function.node), "name": function.name}
         asked = {}
@@ -93,7 +99,9 @@ class _Distribution:
             named = collector.add(named_tokens(function.name, tokens), "code", file, name + bag)
             known_as = function.owner if function.name == "__init__" else function.name
             self.products[known_as].append((module_name(function.path), named))
+            self.places[function.path, place] = named
             return
+        self.places[function.path, place] = body
         collector.tests.append((body, asked.get("name", -1), asked.get("docstring", -1)))
         self.calls.append((body, called_names(function.node), imports))
         self.bodies[file].append(body)
@@ -127,6 +135,17 @@ class _Distribution:
                 for test in tests:
                     self.collector.pair("calls", called, test)
 
+    def add_executed(self, functions: Sequence[Mapping[str, Any]]) -> None:
+        """Pair functions with the tests that execute them, as coverage saw it; what is not among the sources is not."""
+        known = {(first, second) for signal, first, second in self.collector.pairs if signal == SIGNALS.index("calls")}
+        for function in functions:
+            called = self.places.get((function["path"], "::".join(function["qualname"].split(".")[-2:])))
+            tests = [self.places.get(_place(nodeid)) for nodeid in function["tests"]]
+            if called is not None and len(tests) <= MOST_CALLERS:
+                for test in tests:
+                    if test is not None and (called, test) not in known:
+                        self.collector.pair("calls", called, test)
+
     def resolve(self, name: str, imports: dict[str, str]) -> int | None:
         origin = imports.get(name)
         plain = origin.rpartition(".")[2] if origin is not None else name.removeprefix(".")
@@ -157,12 +176,18 @@ class _Distribution:
         return list(found)
 
 
-def distribution_examples(directory: Path) -> Examples:
-    """Return the examples of the distribution unpacked in *directory*."""
+def _place(nodeid: str) -> tuple[str, str]:
+    path, *names = nodeid.split("::")
+    return path, "::".join(names[-2:])
+
+
+def distribution_examples(directory: Path, executed: Sequence[Mapping[str, Any]] = ()) -> Examples:
+    """Return the examples of the distribution unpacked in *directory*; *executed* says which tests execute what."""
     distribution = _Distribution(directory.name)
     for number, file in enumerate(read_distribution(directory)):
         distribution.add_file(number, file)
     distribution.resolve_calls()
+    distribution.add_executed(executed)
     for one, other in distribution.pair_siblings(distribution.collector.examples()):
         distribution.collector.pair("siblings", one, other)
     return distribution.collector.examples()
@@ -173,10 +198,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path, metavar="OUT")
     parser.add_argument("directories", nargs="+", type=Path, metavar="DIR")
+    parser.add_argument("--executed", type=Path, metavar="TRUTH", help="where benchmarks.quality.executed wrote files")
     options = parser.parse_args(arguments)
     options.out.mkdir(parents=True, exist_ok=True)
     for directory in sorted(options.directories, key=lambda path: path.name.lower()):
-        examples = distribution_examples(directory)
+        truth = options.executed / f"{directory.name}.json" if options.executed is not None else None
+        executed = []
+        if truth is not None and truth.is_file():
+            executed = json.loads(truth.read_text(encoding="utf-8"))["functions"]
+        examples = distribution_examples(directory, executed)
         write_examples(options.out / f"{directory.name}.npz", examples)
         found = Counter(examples.pairs[:, 0].tolist())
         shown = ", ".join(f"{found[number]} {signal}" for number, signal in enumerate(SIGNALS))

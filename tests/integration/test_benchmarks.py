@@ -293,8 +293,8 @@ def test_counterparts_of_folded_tests(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_the_summary_of_answers_says_what_was_met(tmp_path: Path) -> None:
     words = {
-        "one-1.0": {"TF-IDF": 0.3, "MiniLM": 0.2, "ranking + qe": 0.4},
-        "two-1.0": {"TF-IDF": 0.4, "MiniLM": 0.46, "ranking + qe": 0.48},
+        "one-1.0": {"TF-IDF": 0.3, "MiniLM": 0.2, "ranking": 0.3, "ranking + qe": 0.4},
+        "two-1.0": {"TF-IDF": 0.4, "MiniLM": 0.46, "ranking": 0.5, "ranking + qe": 0.48},
     }
     copies = {"one-1.0": {"AST tokens": 0.5, "AST tokens, locals as holes": 0.7, "ranking": 0.9}}
     for task, rows in (("words", words), ("copies", copies)):
@@ -305,9 +305,9 @@ def test_the_summary_of_answers_says_what_was_met(tmp_path: Path) -> None:
     assert lines[2] == (
         "| words for the test that they describe | MRR, 2 projects | 0.440 (0.400 to 0.480), ranking + qe "
         "| TF-IDF 0.350: +0.090 (+0.080 to +0.100)<br>MiniLM 0.330: +0.110 (+0.020 to +0.200) "
-        "| +0.05 over each, interval above 0 | yes |"
+        "| 0.400, 0.440, -, - | +0.05 over each, interval above 0 | yes |"
     )
-    assert lines[3].endswith("hit@5, not measured | | | | |")
+    assert lines[3].endswith("hit@5, not measured | | | | | |")
     assert lines[4].endswith("| 0.85 | yes |")
     words["two-1.0"]["MiniLM"] = 0.6
     (tmp_path / "encoder_words.json").write_text(json.dumps({"projects": words}))

@@ -174,6 +174,22 @@ def test_pairs_of_a_distribution(examples: Examples) -> None:
     assert lexical[0, 1] > lexical[0, 2] > 0
 
 
+def test_what_coverage_saw_is_paired_with_its_tests(tmp_path: Path) -> None:
+    (tmp_path / "demo").mkdir()
+    (tmp_path / "demo" / "basket.py").write_text(PRODUCT)
+    (tmp_path / "test_basket.py").write_text(TESTS)
+    # By name alone `clear` may be two functions.
+    executed = {"path": "demo/basket.py", "qualname": "Basket.clear", "tests": ["test_basket.py::test_first_item"]}
+    known = {"path": "demo/basket.py", "qualname": "Basket.add_item", "tests": ["test_basket.py::test_items_add_up"]}
+    gone = {"path": "demo/gone.py", "qualname": "away", "tests": ["test_basket.py::test_first_item", "x.py::test_x"]}
+    plain = distribution_examples(tmp_path).of("calls").tolist()
+    pairs = distribution_examples(tmp_path, [executed, known, gone]).of("calls").tolist()
+    assert [pair for pair in pairs if pair in plain] == plain
+    ((called, test),) = [pair for pair in pairs if pair not in plain]
+    assert test == plain[-1][1]
+    assert called != plain[-1][0]
+
+
 FAILING = """
 def open_box(box, key):
     if box.locked:
