@@ -84,7 +84,7 @@ def test_a_ranking_counts_the_words_of_a_suite_that_is_as_it_was_once(
     monkeypatch.setattr(ranking, "_counted", noted)
 
     def ranked(query: str) -> list[tuple[str, float]]:
-        suite = suite_from_paths([str(test)], cwd=tmp_path, request=Request(cache_dir=tmp_path / "store"))
+        suite = suite_from_paths([str(test)], cwd=tmp_path, cache_dir=tmp_path / "store")
         found = rank(suite, query, 5, cwd=tmp_path, request=Request(cache_dir=tmp_path / "store")).ranked
         assert found is not None
         return [(neighbor.unit.name, neighbor.score) for neighbor in found[1]]
