@@ -11,16 +11,14 @@ from __future__ import annotations
 import platform
 import re
 import sys
-import traceback
 from collections.abc import Generator, Iterable
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_qeattention.contributions import FAILURES
-from pytest_qeattention.exceptions import QEWarning
+from pytest_qeattention.exceptions import failure_of, warn
 from pytest_qeattention.failures import PROBLEM_KEY, RECORD_KEY, RECORDER_NAME, FailureRecorder
 from pytest_qeattention.report.lines import Line
 from pytest_qeattention.settings import Settings, cache_directory, read_settings
@@ -228,21 +226,12 @@ class DefectsSession:
         if self._has_failed:
             return
         self._has_failed = True
-        frames = traceback.extract_tb(error.__traceback__)
-        place = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
-        self._warn(
-            f"qe-defects: failed with {type(error).__name__}: {error}{place}; there is no report, and the "
-            "run is not affected. Please tell the authors of pytest-qeattention"
-        )
+        self._warn(failure_of("qe-defects", error))
 
     def _warn(self, message: str) -> None:
         # Also in our section: warnings may be filtered, or switched off with -p no:warnings.
         self._notices.append(message)
-        try:
-            self._config.issue_config_time_warning(QEWarning(message), stacklevel=2)
-        except QEWarning:
-            # -W error is meant for the user's tests; here it would end the session.
-            return
+        warn(self._config, message)
 
 
 def passed_parameters(

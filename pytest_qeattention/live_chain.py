@@ -187,13 +187,3 @@ class Chains:
     def _make_frame(self, path: str, line: int, qualname: str, is_fixture: bool) -> Frame:
         role = self._roles.role(path, qualname, is_fixture)
         return Frame.of(self._roles.display(path), line, qualname, linecache.getline(path, line), role)
-
-
-def culprit_of(chain: list[Raised]) -> Frame | None:
-    """Return the first frame of the product below the test or fixture, of what was raised first."""
-    for raised in reversed([raised for raised in chain if raised.link != "group"]):
-        above = [at for at, frame in enumerate(raised.frames) if frame.role in ("test", "fixture")]
-        for frame in raised.frames[above[-1] + 1 if above else 0 :]:
-            if frame.role == "product":
-                return frame
-    return None

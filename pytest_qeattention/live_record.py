@@ -22,10 +22,10 @@ import _pytest.fixtures
 import pytest
 
 from pytest_qeattention.defects.frames import Roles
-from pytest_qeattention.defects.record import FailureRecord, Frame, Phase, Raised, TestFacts
+from pytest_qeattention.defects.record import FailureRecord, Frame, Phase, Raised, TestFacts, culprit_of
 from pytest_qeattention.items import written_function
 from pytest_qeattention.live_assert import assertion_of, called_functions
-from pytest_qeattention.live_chain import Chains, Step, culprit_of, linked, plain_function, steps_of
+from pytest_qeattention.live_chain import Chains, Step, linked, plain_function, steps_of
 
 _TIMEOUT = re.compile(r"Timeout (?:\(>|>) ?[\d.]+ ?s")
 _FIXTURES = os.path.abspath(str(_pytest.fixtures.__file__))

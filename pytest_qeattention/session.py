@@ -8,7 +8,6 @@ PYTEST_DONT_REWRITE
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +18,7 @@ import pytest
 from pytest_qeattention import xdist
 from pytest_qeattention.contributions import BUILTIN, FAILURES, Contribution, Contributions
 from pytest_qeattention.defects_session import PLUGIN_NAME as DEFECTS_NAME
-from pytest_qeattention.exceptions import QEWarning
+from pytest_qeattention.exceptions import failure_of, warn
 from pytest_qeattention.items import sourceless_problems
 from pytest_qeattention.report.lines import Line
 from pytest_qeattention.report.terminal import Section, similar_lines
@@ -352,21 +351,12 @@ class SimilarSession:
 
     def _fail(self, error: BaseException) -> None:
         self._failed = True
-        frames = traceback.extract_tb(error.__traceback__)
-        place = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
-        self._warn(
-            f"qe-similar: failed with {type(error).__name__}: {error}{place}; there is no report, and the "
-            "run is not affected. Please tell the authors of pytest-qeattention"
-        )
+        self._warn(failure_of("qe-similar", error))
 
     def _warn(self, message: str) -> None:
         # Also in our section: warnings may be filtered, or switched off with -p no:warnings.
         self._notices.append(message)
-        try:
-            self._config.issue_config_time_warning(QEWarning(message), stacklevel=2)
-        except QEWarning:
-            # -W error is meant for the user's tests; here it would end the session.
-            return
+        warn(self._config, message)
 
 
 def _are_lines(lines: object) -> bool:

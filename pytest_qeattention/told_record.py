@@ -10,11 +10,10 @@ from collections.abc import Mapping
 
 import pytest
 
-from pytest_qeattention.defects.assertion_text import assertion_facts
+from pytest_qeattention.defects.assertion_text import told_assertion
 from pytest_qeattention.defects.frames import Roles
-from pytest_qeattention.defects.record import FailureRecord, Frame, Phase, Raised, TestFacts
+from pytest_qeattention.defects.record import FailureRecord, Frame, Phase, Raised, TestFacts, culprit_of
 from pytest_qeattention.defects.traceback_text import parse_traceback, split_type
-from pytest_qeattention.live_chain import culprit_of
 
 _CRASHED = re.compile(r"worker '[^']*' crashed while running ")
 _LONGEST = 100_000
@@ -50,17 +49,13 @@ def told_record(
     ]
     if not chain and text:
         chain = [Raised.of(*split_type(text))]
-    found = (
-        assertion_facts(raised.type, raised.message, raised.frames[-1].statement if raised.frames else "")
-        for raised in chain
-    )
     return FailureRecord.of(
         report.nodeid,
         _PHASES.get(report.when or "", "call"),
         facts,
         chain,
         culprit=culprit_of(chain),
-        assertion=next((assertion for assertion in found if assertion is not None), None),
+        assertion=told_assertion(chain),
         environment=environment,
     )
 

@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
-from pytest_qeattention.defects.assertion_text import assertion_facts
+from pytest_qeattention.defects.assertion_text import told_assertion
 from pytest_qeattention.defects.frames import Roles
-from pytest_qeattention.defects.record import Assertion, FailureRecord, Frame, Link, Phase, Raised, TestFacts
+from pytest_qeattention.defects.record import FailureRecord, Frame, Link, Phase, Raised, TestFacts, culprit_of
 
 TIMEOUT = "Timeout (>"
 """How the message of a test begins that was ended for its time, as pytest-timeout writes it."""
@@ -39,7 +39,7 @@ class Reader:
         phase: Phase = "setup" if when == "setup" else "teardown" if when == "teardown" else "call"
         if any(raised.message.startswith(TIMEOUT) for raised in chain):
             phase = "timeout"
-        assertion, culprit = _assertion(chain), _culprit(chain)
+        assertion, culprit = told_assertion(chain), culprit_of(chain)
         if culprit is None and assertion is not None and assertion.called:
             culprit = self._called(error, assertion.called)
         return FailureRecord.of(
@@ -56,7 +56,7 @@ class Reader:
         """Return the record of the *error* that kept *collector* from being read."""
         chain = self._chain(error)
         test = TestFacts.of(collector.nodeid, "")
-        return FailureRecord.of(collector.nodeid, "collect", test, chain, culprit=_culprit(chain))
+        return FailureRecord.of(collector.nodeid, "collect", test, chain, culprit=culprit_of(chain))
 
     def _chain(self, error: BaseException) -> list[Raised]:
         chain: list[Raised] = []
@@ -163,23 +163,6 @@ def _said(error: BaseException) -> str:
         return str(error)
     except Exception as problem:
         return f"<unprintable {type(error).__name__}: {type(problem).__name__}>"
-
-
-def _culprit(chain: list[Raised]) -> Frame | None:
-    for raised in reversed([raised for raised in chain if raised.link != "group"]):
-        start = max((at + 1 for at, frame in enumerate(raised.frames) if frame.role in ("test", "fixture")), default=0)
-        for frame in raised.frames[start:]:
-            if frame.role == "product":
-                return frame
-    return None
-
-
-def _assertion(chain: list[Raised]) -> Assertion | None:
-    for raised in chain:
-        statement = raised.frames[-1].statement if raised.frames else ""
-        if facts := assertion_facts(raised.type, raised.message, statement):
-            return facts
-    return None
 
 
 def _logs(item: pytest.Item) -> list[str]:

@@ -11,10 +11,10 @@ import ast
 import re
 import warnings
 from collections import Counter
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any
 
-from pytest_qeattention.defects.record import Assertion, Difference
+from pytest_qeattention.defects.record import Assertion, Difference, Raised
 
 _LONGEST = 4_000
 _UNKNOWN = object()
@@ -93,6 +93,15 @@ def assertion_facts(type_: str, message: str, statement: str = "") -> Assertion 
         difference=difference,
         called=called,
     )
+
+
+def told_assertion(chain: Iterable[Raised]) -> Assertion | None:
+    """Return what the messages of a chain say of an assert that failed; None where it is of none."""
+    for raised in chain:
+        statement = raised.frames[-1].statement if raised.frames else ""
+        if facts := assertion_facts(raised.type, raised.message, statement):
+            return facts
+    return None
 
 
 def difference_of(operator: str, left: Any, right: Any) -> Difference:

@@ -6,14 +6,14 @@ PYTEST_DONT_REWRITE
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
-from pytest_qeattention.defects.assertion_text import assertion_facts
+from pytest_qeattention.defects.assertion_text import told_assertion
 from pytest_qeattention.defects.foreign_traces import parse_foreign
 from pytest_qeattention.defects.guessed_places import GuessedPlaces, is_absolute
-from pytest_qeattention.defects.record import Assertion, FailureRecord, Frame, Phase, Raised, TestFacts
+from pytest_qeattention.defects.record import FailureRecord, Phase, Raised, TestFacts, culprit_of
 from pytest_qeattention.defects.traceback_text import Trace, missing_fixture, parse_traceback, split_type
 
 _LONGEST_HALF = 1 << 16
@@ -128,8 +128,8 @@ def failure_record(
             failing_fixture=fixture,
         ),
         chain,
-        culprit=_culprit(chain),
-        assertion=_assertion(chain),
+        culprit=culprit_of(chain),
+        assertion=told_assertion(chain),
         logs=_logs(str(case.output)),
         environment=environment,
     )
@@ -193,24 +193,6 @@ def _raised(trace: Trace, guessed: GuessedPlaces, phase: Phase) -> Raised:
 def _said(type_: str, message: str) -> Raised:
     """Return what was raised without its frames: many failures say the same, and to mask it takes the most time."""
     return Raised.of(type_, message)
-
-
-def _culprit(chain: Iterable[Raised]) -> Frame | None:
-    """Return the first frame of the product below the test, of what was raised first."""
-    for raised in reversed([raised for raised in chain if raised.link != "group"]):
-        start = max((at + 1 for at, frame in enumerate(raised.frames) if frame.role in ("test", "fixture")), default=0)
-        for frame in raised.frames[start:]:
-            if frame.role == "product":
-                return frame
-    return None
-
-
-def _assertion(chain: Iterable[Raised]) -> Assertion | None:
-    for raised in chain:
-        statement = raised.frames[-1].statement if raised.frames else ""
-        if facts := assertion_facts(raised.type, raised.message, statement):
-            return facts
-    return None
 
 
 def _test_address(case: Case, places: list[str]) -> tuple[str, str]:

@@ -41,6 +41,7 @@ __all__ = [
     "Raised",
     "Role",
     "TestFacts",
+    "culprit_of",
 ]
 
 RECORD_VERSION = 1
@@ -206,3 +207,13 @@ def _environment(value: object, where: str) -> dict[str, str]:
         text_of(name, f"{where} (a name)", LONGEST_NAME): text_of(text, f"{where} (a value)", LONGEST_NAME)
         for name, text in value.items()
     }
+
+
+def culprit_of(chain: Iterable[Raised]) -> Frame | None:
+    """Return the first frame of the product below the test or fixture, of what was raised first."""
+    for raised in reversed([raised for raised in chain if raised.link != "group"]):
+        start = max((at + 1 for at, frame in enumerate(raised.frames) if frame.role in ("test", "fixture")), default=0)
+        for frame in raised.frames[start:]:
+            if frame.role == "product":
+                return frame
+    return None

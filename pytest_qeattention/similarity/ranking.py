@@ -130,28 +130,30 @@ class Ranker:
     def answers(self, query: WordsQuery) -> Answers:
         """Return how well each test answers words, the best of them compared by meaning too."""
         scores = self.words(query)
+        # Words that no test has speak against all of them alike.
+        known = max(self._texts.known(query.text), LEAST_KNOWN)
+        if self._encoder is None:
+            return Answers(known * scores, {})
         best = [
             at
             for at in best_first(scores, MEANING_TESTS)
             # What does not parse by itself is compared by words alone.
             if scores[at] > 0 and parse_unit(self._units[at]) is not None
         ]
-        cosines = self._cosines(query.text, best)
-        # Words that no test has speak against all of them alike.
-        known = max(self._texts.known(query.text), LEAST_KNOWN)
+        cosines = self._cosines(self._encoder, query.text, best)
         if cosines is None:
             return Answers(known * scores, {})
         # From 0 to 1, so that nothing that was not compared gets ahead of what was.
         scores[best] += MEANING_WEIGHT * (1 + cosines) / 2
         return Answers(known * scores / (1 + MEANING_WEIGHT), dict(zip(best, cosines.tolist(), strict=True)))
 
-    def _cosines(self, text: str, best: Sequence[int]) -> FloatArray | None:
+    def _cosines(self, encoder: Encoder, text: str, best: Sequence[int]) -> FloatArray | None:
         """Return the cosine of *text* and the code of each of the *best* tests, float64; None where none are known."""
-        if self._encoder is None or not best:
+        if not best:
             return None
         try:
-            asked = self._encoder.texts([text])[0]
-            vectors = self._encoder.functions([self._units[at].source for at in best])
+            asked = encoder.texts([text])[0]
+            vectors = encoder.functions([self._units[at].source for at in best])
         except WeightsError as error:
             self.problems = (Problem("encoder", f"{error}; tests are ranked by their words alone"),)
             return None
