@@ -22,6 +22,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pytest_qeattention.databases import format_of, set_format, use_write_ahead_log
 from pytest_qeattention.store import make_directory
 
 if TYPE_CHECKING:
@@ -256,30 +257,35 @@ def _connect(path: Path, patience_s: float) -> sqlite3.Connection:
 
     database = sqlite3.connect(path, timeout=patience_s, isolation_level=None)
     try:
-        version, application = (
-            database.execute(f"PRAGMA {name}").fetchone()[0] for name in ("user_version", "application_id")
-        )
-        if (version, application) != (_FORMAT, _APPLICATION):
-            tables = {name for (name,) in database.execute("SELECT tbl_name FROM sqlite_master")}
-            if tables - {"entries"}:
-                raise ForeignFileError("file is another program's database")
-            if tables:
-                raise sqlite3.DatabaseError("file is not a database of this version")
-            database.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
-            database.execute("PRAGMA journal_mode = WAL")
-            with database:
-                database.execute("BEGIN IMMEDIATE")
-                database.execute(
-                    "CREATE TABLE IF NOT EXISTS entries "
-                    "(key BLOB PRIMARY KEY, used INTEGER NOT NULL, size INTEGER NOT NULL, data BLOB NOT NULL)"
-                )
-                database.execute(f"PRAGMA application_id = {_APPLICATION}")
-                database.execute(f"PRAGMA user_version = {_FORMAT}")
+        if format_of(database) != (_APPLICATION, _FORMAT):
+            _begin(database)
+        use_write_ahead_log(database)
         database.execute("PRAGMA synchronous = OFF")
     except BaseException:
         database.close()
         raise
     return database
+
+
+def _begin(database: sqlite3.Connection) -> None:
+    """Make the table, unless another run was faster."""
+    import sqlite3
+
+    database.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
+    with database:
+        database.execute("BEGIN IMMEDIATE")
+        if format_of(database) == (_APPLICATION, _FORMAT):
+            return
+        tables = {name for (name,) in database.execute("SELECT tbl_name FROM sqlite_master")}
+        if tables - {"entries"}:
+            raise ForeignFileError("file is another program's database")
+        if tables:
+            raise sqlite3.DatabaseError("file is not a database of this version")
+        database.execute(
+            "CREATE TABLE entries "
+            "(key BLOB PRIMARY KEY, used INTEGER NOT NULL, size INTEGER NOT NULL, data BLOB NOT NULL)"
+        )
+        set_format(database, _APPLICATION, _FORMAT)
 
 
 def _errors() -> tuple[type[Exception], ...]:

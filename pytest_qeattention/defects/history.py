@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
+from pytest_qeattention.databases import format_of, set_format, use_write_ahead_log
 from pytest_qeattention.defects.model import DefectsReport
 from pytest_qeattention.defects.pattern import Pattern
 from pytest_qeattention.store import make_directory
@@ -318,11 +319,9 @@ class _OtherVersionError(Exception):
 def _connect(path: Path) -> sqlite3.Connection:
     database = sqlite3.connect(path, timeout=_WAIT_S, isolation_level=None)
     try:
-        version, application = (
-            database.execute(f"PRAGMA {name}").fetchone()[0] for name in ("user_version", "application_id")
-        )
-        if (version, application) != (_FORMAT, _APPLICATION):
+        if format_of(database) != (_APPLICATION, _FORMAT):
             _begin(database)
+        use_write_ahead_log(database)
         database.execute("PRAGMA foreign_keys = ON")
         # A history that loses its last run when the power fails is worth more than a slow end of every run.
         database.execute("PRAGMA synchronous = NORMAL")
@@ -334,13 +333,10 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 def _begin(database: sqlite3.Connection) -> None:
     """Make the tables, unless another run was faster or the file is none of ours."""
-    database.execute("PRAGMA journal_mode = WAL")
     with database:
         database.execute("BEGIN IMMEDIATE")
-        version, application = (
-            database.execute(f"PRAGMA {name}").fetchone()[0] for name in ("user_version", "application_id")
-        )
-        if (version, application) == (_FORMAT, _APPLICATION):
+        application, version = format_of(database)
+        if (application, version) == (_APPLICATION, _FORMAT):
             return
         if application == _APPLICATION:
             age = "newer" if version > _FORMAT else "older"
@@ -350,8 +346,7 @@ def _begin(database: sqlite3.Connection) -> None:
         for statement in _TABLES.split(";"):
             if statement.strip():
                 database.execute(statement)
-        database.execute(f"PRAGMA application_id = {_APPLICATION}")
-        database.execute(f"PRAGMA user_version = {_FORMAT}")
+        set_format(database, _APPLICATION, _FORMAT)
 
 
 def _bound(database: sqlite3.Connection) -> None:

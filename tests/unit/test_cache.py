@@ -262,6 +262,22 @@ def test_two_writers_at_once_both_keep_all(tmp_path: Path) -> None:
         assert Cache(tmp_path).read(keys) == {key: bytes([number]) * 20000 for key, number in keys.items()}
 
 
+def test_a_database_that_another_run_begins_meanwhile_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = module.format_of
+    begun_by_other = iter([False])
+
+    def looked_too_early(database: sqlite3.Connection) -> tuple[int, int]:
+        found = real(database)
+        if not next(begun_by_other, True):
+            Cache(tmp_path).write({A: b"one"})
+        return found
+
+    monkeypatch.setattr(module, "format_of", looked_too_early)
+    Cache(tmp_path).write({B: b"two"})
+
+    assert Cache(tmp_path).read([A, B]) == {A: b"one", B: b"two"}
+
+
 def test_a_writer_that_is_killed_leaves_whole_transactions(tmp_path: Path) -> None:
     for attempt in range(3):
         process = writer(tmp_path, f"run {attempt}", 10_000)
