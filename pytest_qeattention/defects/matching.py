@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
 from pytest_qeattention.defects.knowledge import Knowledge, Label
-from pytest_qeattention.defects.model import Cause, DefectsReport, Match, State
+from pytest_qeattention.defects.model import Basis, Cause, DefectsReport, Match, State
 from pytest_qeattention.defects.pattern import Pattern
 from pytest_qeattention.defects.pattern_index import Feature, PatternIndex
 from pytest_qeattention.defects.record import FailureRecord
@@ -33,6 +33,20 @@ CAUSE_SHARE = 0.5
 MOST_CANDIDATES = 5
 _TOP = 3
 _FEATURES_SHOWN = 4
+# What a feature of each kind is part of.
+_GROUND = {
+    "value": "message",
+    "word": "message",
+    "exception": "exception",
+    "culprit": "product frame",
+    "frame": "product frame",
+    "statement": "product frame",
+    "fixture": "fixture",
+    "assertion": "assertion",
+    "test": "test",
+    "test word": "test",
+    "file": "test",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +58,13 @@ class Verdict:
     reasons: tuple[str, ...]
     candidates: tuple[tuple[str, float], ...]
     """Defects and scores from 0 to 1, best first."""
+    basis: Basis | None = None
+    grounds: frozenset[str] = frozenset()
+
+    @property
+    def match(self) -> Match:
+        """Return what is said of the failure."""
+        return Match(self.state, self.defect, None, self.reasons, self.basis, self.grounds)
 
 
 class Matcher:
@@ -64,7 +85,8 @@ class Matcher:
         verdicts = [self.verdict(record) for record in report.records]
         causes = tuple(replace(cause, match=self._of_cause(cause, verdicts)) for cause in report.causes)
         candidates = {place: verdict.candidates for place, verdict in enumerate(verdicts) if verdict.candidates}
-        return replace(report, causes=causes, candidates=candidates, knowledge=self._knowledge.summary)
+        matches = {place: verdict.match for place, verdict in enumerate(verdicts)}
+        return replace(report, causes=causes, candidates=candidates, matches=matches, knowledge=self._knowledge.summary)
 
     def verdict(self, failure: FailureRecord | Pattern) -> Verdict:
         """Return which defect one failure is. It is new where nothing is known."""
@@ -96,7 +118,8 @@ class Matcher:
         reasons = [f"like a failure of {name}: score {score:.2f}{runner_up}", f"both have {shown}"]
         if self._knowledge.defects[name].state == "closed":
             reasons.append(f"{name} is closed")
-        return Verdict("likely", name, tuple(reasons), candidates)
+        grounds = frozenset(_GROUND[kind] for kind, _ in self._index.shared(pattern, nearest[name]))
+        return Verdict("likely", name, tuple(reasons), candidates, "score", grounds)
 
     def _scores(self, pattern: Pattern) -> tuple[dict[str, float], dict[str, int]]:
         """Return the score of each defect near *pattern*, and the place of its nearest label."""
@@ -138,30 +161,34 @@ class Matcher:
         by = f" by {newest.by}" if newest.by else ""
         reason = f"same exception, message and place as {counted(same, 'labelled failure')} (last {newest.at[:10]}{by})"
         candidates = _ranked({**scores, name: 1.0}, first=name)
+        grounds = _of_signature(pattern)
         is_disputed = any(not each.is_confirmed and each.defect == name for each in labels)
         if not of_test and (others or is_disputed):
             why = (
                 f"so do failures of {first_names(others)}" if others else f"one such failure was said not to be {name}"
             )
-            return Verdict("likely", name, (reason, why), candidates)
+            return Verdict("likely", name, (reason, why), candidates, "signature", grounds)
         if not pattern.type and not pattern.template:
-            return Verdict("likely", name, (f"the same test failed as {name}; it says nothing of why",), candidates)
-        return self._certain(name, (reason,), candidates)
+            reason = f"the same test failed as {name}; it says nothing of why"
+            return Verdict("likely", name, (reason,), candidates, "signature", grounds)
+        return self._certain(Verdict("known", name, (reason,), candidates, "signature", grounds))
 
     def _by_rule(self, pattern: Pattern, scores: Mapping[str, float]) -> Verdict | None:
         signature = self._by_signature.get(pattern.signature, ())
         rejected = {self._labels[place].defect for place in signature if not self._labels[place].is_confirmed}
         for name, rule in self._knowledge.rules:
             if name not in rejected and matches(rule, pattern):
-                return self._certain(name, (f"by the rule {shown_rule(rule)}",), _ranked({**scores, name: 1.0}, name))
+                reasons = (f"by the rule {shown_rule(rule)}",)
+                candidates = _ranked({**scores, name: 1.0}, name)
+                return self._certain(Verdict("known", name, reasons, candidates, "rule", _of_rule(rule)))
         return None
 
-    def _certain(self, name: str, reasons: tuple[str, ...], candidates: tuple[tuple[str, float], ...]) -> Verdict:
-        defect = self._knowledge.defects[name]
+    def _certain(self, verdict: Verdict) -> Verdict:
+        defect = self._knowledge.defects[verdict.defect or ""]
         if defect.state == "open":
-            return Verdict("known", name, reasons, candidates)
+            return verdict
         closed = f"closed on {defect.closed[:10]}" if defect.closed else "closed"
-        return Verdict("regressed", name, (*reasons, closed), candidates)
+        return replace(verdict, state="regressed", reasons=(*verdict.reasons, closed))
 
     def _of_cause(self, cause: Cause, verdicts: list[Verdict]) -> Match:
         """Return what most of a cause's failures are; a few that are known do not speak for many that are not."""
@@ -179,9 +206,26 @@ class Matcher:
                 reasons.append(f"that holds for {count} of its {total} failures")
             reasons.extend(f"{counted(other_count, 'failure')} of it: {other}" for other, other_count in rest[:2])
             is_most = count >= CAUSE_SHARE * total and (not rest or count > rest[0][1])
-            return Match(first.state if is_most else "likely", name, None, tuple(reasons))
+            state = first.state if is_most else "likely"
+            return Match(state, name, None, tuple(reasons), first.basis, first.grounds)
         representative = verdicts[cause.representative]
         return Match("new", None, None, representative.reasons)
+
+
+def _of_signature(pattern: Pattern) -> frozenset[str]:
+    found = {"message"} if pattern.template else set()
+    if pattern.culprit is not None:
+        found.add("product frame")
+    elif pattern.fixture is not None:
+        found.add("fixture")
+    else:
+        found.add("test")
+    return frozenset(found)
+
+
+def _of_rule(rule: Rule) -> frozenset[str]:
+    parts = (("exception", rule.type), ("message", rule.template), ("product frame", rule.frame))
+    return frozenset(ground for ground, glob in parts if glob)
 
 
 def matches(rule: Rule, pattern: Pattern) -> bool:

@@ -13,6 +13,7 @@ from typing import Literal
 from pytest_qeattention.defects.record import FailureRecord, Frame
 
 State = Literal["known", "likely", "new", "regressed"]
+Basis = Literal["signature", "rule", "score"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,10 @@ class Match:
     """Probability, 0 to 1; None where nothing was measured."""
     reasons: tuple[str, ...] = ()
     """What decided, with values, most important first; then why not the runner-up."""
+    basis: Basis | None = None
+    """How it was found; None where the cause is new."""
+    grounds: frozenset[str] = frozenset()
+    """What took part in it: ``message``, ``product frame``, ``exception``, ``fixture``, ``assertion``, ``test``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +64,8 @@ class DefectsReport:
     """Most failures first, then by the first of them."""
     candidates: Mapping[int, tuple[tuple[str, float], ...]] = field(default_factory=lambda: MappingProxyType({}))
     """Defects that each failure may be, with scores, best first, by the failure's place."""
+    matches: Mapping[int, Match] = field(default_factory=lambda: MappingProxyType({}))
+    """Which defect each failure is, by its place; empty before they were looked up."""
     problems: tuple[str, ...] = ()
     knowledge: str | None = None
     """What the knowledge base holds, in words; ``empty`` where it holds nothing, None where there is none."""
