@@ -14,6 +14,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pytest_qeattention import triage_output
 from pytest_qeattention.console import (
     EXIT_DONE,
     EXIT_FAILED,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from pytest_qeattention.report.lines import Line
 
 _REPORT = "a JUnit file of any test runner"
+_UNTIL = "the last day, as 2026-12-31, on which --known-ok lets the defect pass (default: 90 days from each label)"
 _ADDRESS = "last/2 (cause 2 of the last run), the id of a cause, or the node id of a test that failed in the last run"
 
 
@@ -55,6 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "triage", _triage, "group the failures of JUnit files by cause, and say which are known", json=True
     )
     triage.add_argument("reports", nargs="+", metavar="REPORT.xml", help=_REPORT)
+    triage_output.add_arguments(triage)
     verbosity = triage.add_mutually_exclusive_group()
     verbosity.add_argument(
         "-v", "--verbose", action="store_const", const=1, dest="verbosity", default=0, help="show all"
@@ -66,11 +69,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     learn.add_argument("reports", nargs="+", metavar="REPORT.xml", help=_REPORT)
     learn.add_argument("--defect", metavar="NAME", required=True, help="the defect, which may be new")
     learn.add_argument("--url", metavar="URL", help="where the defect is described")
+    learn.add_argument("--until", metavar="DATE", help=_UNTIL)
     learn.add_argument("--only", metavar="GLOB", action="append", help="only failures whose node id this fits")
     label = command("label", _label, "say that the failures of a cause are a defect", json=False)
     label.add_argument("address", metavar="ADDRESS", help=_ADDRESS)
     label.add_argument("name", metavar="NAME", help="the defect, which may be new")
     label.add_argument("--url", metavar="URL", help="where the defect is described")
+    label.add_argument("--until", metavar="DATE", help=_UNTIL)
     reject = command("reject", _reject, "say that the failures of a cause are not a defect", json=False)
     reject.add_argument("address", metavar="ADDRESS", help=_ADDRESS)
     reject.add_argument("name", metavar="NAME", nargs="?", help="the defect; default: the one that was reported")
@@ -161,9 +166,10 @@ def _triage(options: argparse.Namespace) -> int:
     from pytest_qeattention.defects.history import HistoryError
     from pytest_qeattention.defects.matching import Matcher
     from pytest_qeattention.defects.model import DefectsReport
-    from pytest_qeattention.report.defect_lines import seen_part, seen_text
-    from pytest_qeattention.report.defects import defects_lines, defects_part
+    from pytest_qeattention.defects_memory import seen_before, urls_of
+    from pytest_qeattention.report.causes import Beside
 
+    triage_output.check(options)
     places = _Places.of(options)
     knowledge = places.knowledge()
     files = _read(options.reports)
@@ -173,38 +179,19 @@ def _triage(options: argparse.Namespace) -> int:
     found = DefectsReport(tuple(records), _causes(records), problems=(*problems, *knowledge.problems))
     report = Matcher(knowledge).match(found)
     history = places.runs()
-    seen: dict[str, Seen] = {}
-    is_kept = False
+    beside = Beside(urls=urls_of(knowledge), store=options.qe_store, gate=triage_output.GATE)
     try:
         if records:
-            signature_of = {cause.id: records[cause.representative].signature() for cause in report.causes}
-            found_before = history.seen("signature", signature_of.values())
-            seen = {id_: found_before[name] for id_, name in signature_of.items() if name in found_before}
+            beside = replace(beside, seen=seen_before(history, report))
             history.add(report, source=", ".join(options.reports), tests=tests)
-            is_kept = True
+            beside = replace(beside, is_kept=True)
     except HistoryError as error:
         write_error(f"qeattention: {error}; this run is not kept, and 'label' cannot speak of it")
     _say(history.problems)
-    if not records and options.json != "-":
-        _done(f"no failures in {counted(tests, 'test')}")
-    elif options.json != "-":
-        texts = {id_: seen_text(each) for id_, each in seen.items()}
-        more = "-v shows all, --json PATH writes all"
-        # What is wrong with files was said on standard error.
-        shown = replace(report, problems=())
-        preventions = {}
-        if options.verbosity > 0:
-            from pytest_qeattention.defects.families import catalogue
-
-            preventions = {family.title: family.prevention for family, _ in catalogue().entries}
-        lines = defects_lines(
-            shown, verbosity=options.verbosity, preventions=preventions, more=more, is_kept=is_kept, seen=texts
-        )
-        write_lines(lines)
-    part = defects_part(report)
-    for group in part["groups"]:
-        group.update(seen_part(seen.get(group["id"])))
-    return _write(options.json, part)
+    if options.known_ok:
+        beside = replace(beside, judgement=triage_output.judged(report, knowledge, problems, tests))
+    triage_output.show(options, report, beside, tests)
+    return triage_output.write(options, report, beside)
 
 
 def _learn(options: argparse.Namespace) -> int:
@@ -371,13 +358,14 @@ def _eval(options: argparse.Namespace) -> int:
 def _teach(options: argparse.Namespace, patterns: Sequence[Pattern], name: str) -> int:
     places = _Places.of(options)
     before = places.knowledge()
-    knowledge = places.teacher().label(patterns, name, url=options.url)
+    knowledge = places.teacher().label(patterns, name, url=options.url, until=options.until)
     defect = knowledge.resolve(name)
     labels = len(knowledge.labels_of(defect))
     is_new = "" if defect in before.defects else " (new)"
     if defect in before.defects and before.defects[defect].state == "closed":
         is_new = " (closed; 'close --reopen' opens it again)"
-    return _done(f"{defect}{is_new}: {counted(len(patterns), 'failure')}, {counted(labels, 'label')} in all")
+    until = "" if options.until is None else f"; may pass until {knowledge.defects[defect].expires}"
+    return _done(f"{defect}{is_new}: {counted(len(patterns), 'failure')}, {counted(labels, 'label')} in all{until}")
 
 
 def _read(paths: Iterable[str]) -> list[JUnitFile]:

@@ -5,16 +5,15 @@ PYTEST_DONT_REWRITE
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from pytest_qeattention.defects.history import History, HistoryError, Seen
 from pytest_qeattention.defects.knowledge import Knowledge, default_directory, knowledge_file
 from pytest_qeattention.defects.knowledge_file import KnowledgeError
 from pytest_qeattention.defects.matching import Matcher
 from pytest_qeattention.defects.model import DefectsReport
-from pytest_qeattention.report.defect_lines import seen_part, seen_text
 
 _SOURCE = "pytest --qe-defects"
 
@@ -29,7 +28,10 @@ class Memory:
     def __init__(self, root: Path, store: Path | None, cache: Path | None) -> None:
         self._file = knowledge_file(store if store is not None else default_directory(root))
         self._cache = cache
-        self._seen: dict[str, Seen] = {}
+        self.knowledge: Knowledge | None = None
+        """What is known; None before a report was matched, and where it cannot be read."""
+        self.seen: Mapping[str, Seen] = {}
+        """When causes were seen before, by their ids."""
         self.is_kept = False
         self.problems: list[str] = []
 
@@ -40,8 +42,14 @@ class Memory:
         except KnowledgeError as error:
             self.problems.append(f"{error}; no cause is looked up")
             return report
+        self.knowledge = knowledge
         found = tuple(f"{self._file.name}: {problem}" for problem in knowledge.problems)
         return Matcher(knowledge).match(replace(report, problems=(*report.problems, *found)))
+
+    @property
+    def urls(self) -> dict[str, str]:
+        """Return where defects are described, by their names."""
+        return urls_of(self.knowledge)
 
     def keep(self, report: DefectsReport) -> None:
         """Look up when the causes were seen before, and add the run to the history."""
@@ -49,20 +57,39 @@ class Memory:
             return
         history = History(self._cache)
         try:
-            signatures = {cause.id: report.records[cause.representative].signature() for cause in report.causes}
-            before = history.seen("signature", signatures.values())
-            self._seen = {id_: before[name] for id_, name in signatures.items() if name in before}
+            self.seen = seen_before(history, report)
             history.add(report, source=_SOURCE)
             self.is_kept = True
         except HistoryError as error:
             self.problems.append(f"{error}; this run is not kept, and no command can speak of its causes")
         self.problems.extend(history.problems)
 
-    def texts(self) -> dict[str, str]:
-        """Return in words when causes were seen before, by their ids."""
-        return {id_: seen_text(each) for id_, each in self._seen.items()}
 
-    def add_dates(self, part: dict[str, Any]) -> None:
-        """Add to the groups of the JSON *part* when they were seen before."""
-        for group in part["groups"]:
-            group.update(seen_part(self._seen.get(group["id"])))
+def urls_of(knowledge: Knowledge | None) -> dict[str, str]:
+    """Return where defects are described, by their names; those that are nowhere are absent."""
+    defects = {} if knowledge is None else knowledge.defects
+    return {name: defect.url for name, defect in defects.items() if defect.url is not None}
+
+
+def seen_before(history: History, report: DefectsReport) -> dict[str, Seen]:
+    """Return when the causes of *report* were seen, by their ids: they themselves, or the defects that they are.
+
+    Causes that were never seen are absent. Raises HistoryError.
+    """
+    signatures = {cause.id: report.records[cause.representative].signature() for cause in report.causes}
+    defects = {
+        cause.id: cause.match.defect
+        for cause in report.causes
+        if cause.match is not None and cause.match.defect is not None and cause.match.state != "likely"
+    }
+    of_signature = history.seen("signature", signatures.values())
+    of_defect = history.seen("defect", defects.values())
+    found: dict[str, Seen] = {}
+    for id_, signature in signatures.items():
+        met = [of_signature.get(signature), of_defect.get(defects.get(id_, ""))]
+        each = [seen for seen in met if seen is not None]
+        if each:
+            found[id_] = Seen(
+                min(seen.first for seen in each), max(seen.last for seen in each), max(seen.runs for seen in each)
+            )
+    return found

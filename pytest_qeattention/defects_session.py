@@ -1,7 +1,7 @@
 """The object that a run with ``--qe-defects`` registers where it reports: in the only process, or on the controller.
 
 Takes the records that reports bring, and says when the session is over which causes are behind the failures. A
-failure of ours costs one warning and the report; the exit code never changes.
+failure of ours costs one warning and the report; the exit code changes only where --qe-known-ok asks for it.
 
 PYTEST_DONT_REWRITE
 """
@@ -13,11 +13,13 @@ import re
 import sys
 from collections.abc import Generator, Iterable
 from dataclasses import replace
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_qeattention.contributions import FAILURES
+from pytest_qeattention.defects_files import DefectsFiles, part_of
 from pytest_qeattention.exceptions import failure_of, warn
 from pytest_qeattention.failures import PROBLEM_KEY, RECORD_KEY, RECORDER_NAME, FailureRecorder
 from pytest_qeattention.report.lines import Line
@@ -26,11 +28,16 @@ from pytest_qeattention.wording import counted
 
 if TYPE_CHECKING:
     from pytest_qeattention.defects.frames import Roles
+    from pytest_qeattention.defects.gate import Judgement
     from pytest_qeattention.defects.model import DefectsReport
     from pytest_qeattention.defects.record import FailureRecord
     from pytest_qeattention.defects_memory import Memory
+    from pytest_qeattention.outputs import FoundCauses
+    from pytest_qeattention.report.causes import Beside
+    from pytest_qeattention.revision import Revision
 
 PLUGIN_NAME = "qeattention-defects"
+_SIMILAR_NAME = "qeattention-similar"
 
 _NOTHING_TO_REPORT = (pytest.ExitCode.INTERNAL_ERROR, pytest.ExitCode.USAGE_ERROR)
 _OF_SUBTESTS = re.compile(r"contains \d+ failed subtests?")
@@ -57,37 +64,46 @@ class DefectsSession:
         """Node ids of tests with parameters."""
         self._problems: dict[str, int] = {}
         self._roles: Roles | None = None
+        self._revision: Revision | None = None
+        """Asked for at the first failure."""
         self._notices: list[str] = []
         self._memory: Memory | None = None
         self._report: DefectsReport | None = None
-        self._part: dict[str, Any] | None = None
+        self._beside: Beside | None = None
+        self._files = DefectsFiles(config, settings, self._warn, self._fail)
+        self._session: pytest.Session | None = None
+        self._reported = 0
+        """Failed reports, as pytest counts them."""
         self._is_done = False
-        self._is_written = False
         self._has_failed = False
 
     @pytest.hookimpl
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.outcome == "failed":
+            self._reported += not hasattr(report, "wasxfail")
             self._take(report)
         elif report.outcome == "passed" and report.when == "call" and report.nodeid.endswith("]"):
             self._passed.append(report.nodeid)
 
     @pytest.hookimpl
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.outcome != "failed":
+            return
+        self._reported += not hasattr(report, "wasxfail")
         # Every worker collects the whole suite, and reports what it could not.
-        if report.outcome == "failed" and report.nodeid not in self._collectors:
+        if report.nodeid not in self._collectors:
             self._collectors.add(report.nodeid)
             self._take(report)
 
     # Around all others, so that no worker runs any more; within the terminal's, which then writes the summary.
     @pytest.hookimpl(wrapper=True, trylast=True)
-    def pytest_sessionfinish(self, exitstatus: int) -> Generator[None, object, object]:
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> Generator[None, object, object]:
+        self._session = session
         result = yield
-        # Without failures there is a report only where a document is to hold it.
-        if exitstatus not in _NOTHING_TO_REPORT and (self._failed or self._settings.json is not None):
-            self.part()
-            if self._settings.json is not None and not self._is_written:
-                self._write(self._settings.json)
+        # Without failures there is a report only where a file is to hold it.
+        if exitstatus not in _NOTHING_TO_REPORT and (self._failed or self._files.are_asked_for):
+            self._files.write(self._found())
+            self._open_gate(session)
         return result
 
     @pytest.hookimpl
@@ -104,27 +120,75 @@ class DefectsSession:
             terminalreporter.line("")
 
     def part(self) -> dict[str, Any] | None:
-        """Return the part of the JSON document, which from now on another one writes; None where there is no report.
+        """Return the part of the JSON document, which from now on another one writes; None where there is no report."""
+        self._files.has_json = True
+        return part_of(self._found())
 
-        Failures are grouped when it is first asked for.
-        """
+    def causes(self) -> FoundCauses:
+        """Return what is to be reported in other files than the JSON, which from now on another one writes."""
+        self._files.has_others = True
+        return self._found()
+
+    def _found(self) -> FoundCauses:
+        """Group the failures, and look up what is known of them, when that is first asked for."""
+        from pytest_qeattention.outputs import FoundCauses
+        from pytest_qeattention.report.causes import Beside
+
         if not self._is_done:
             self._is_done = True
             try:
-                from pytest_qeattention.report.defects import defects_part
-
                 report = self._analysed()
-                self._part = defects_part(report)
+                beside = Beside(store=self._shown_store())
                 if self._memory is not None:
-                    self._memory.add_dates(self._part)
-                self._report = report
+                    memory = self._memory
+                    beside = replace(beside, seen=memory.seen, urls=memory.urls, is_kept=memory.is_kept)
+                if self._settings.known_ok and report.records:
+                    beside = replace(beside, judgement=self._judged(report))
+                self._beside, self._report = beside, report
             except FAILURES as error:
                 self._fail(error)
-        return self._part
+        return FoundCauses(self._report, self._beside or Beside())
 
-    def written(self) -> None:
-        """Take in that the JSON document is written."""
-        self._is_written = True
+    def _judged(self, report: DefectsReport) -> Judgement:
+        from pytest_qeattention.defects.gate import judge
+
+        knowledge = None if self._memory is None else self._memory.knowledge
+        return judge(report, knowledge, datetime.now(timezone.utc).date(), obstacle=self._obstacle())
+
+    def _obstacle(self) -> str | None:
+        """Say what keeps the run from passing whatever its failures are."""
+        session = self._session
+        if session is None or session.exitstatus != pytest.ExitCode.TESTS_FAILED:
+            code = None if session is None else int(session.exitstatus)
+            return f"the exit code is {code}, and only 1, that of failed tests, can become 0"
+        if session.shouldfail or session.shouldstop:
+            return "the run was stopped before all tests had run"
+        if session.testsfailed != self._reported:
+            return (
+                f"pytest counts {counted(session.testsfailed, 'failure')}, and {self._reported} came with a report, so "
+                "something else has failed"
+            )
+        similar = self._config.pluginmanager.get_plugin(_SIMILAR_NAME)
+        verdict = None if similar is None else similar.verdict()
+        return None if verdict is None else str(verdict)
+
+    def _open_gate(self, session: pytest.Session) -> None:
+        """Set the exit code to 0 where the gate lets the run pass, last of all."""
+        beside = self._beside
+        if beside is None or beside.judgement is None or not beside.judgement.is_passed:
+            return
+        obstacle = self._obstacle()
+        if obstacle is None:
+            session.exitstatus = pytest.ExitCode.OK
+        else:
+            self._beside = replace(beside, judgement=replace(beside.judgement, reason=obstacle))
+
+    def _shown_store(self) -> str | None:
+        """Return the store as a command takes it where pytest was called."""
+        store, base = self._settings.store, self._config.invocation_params.dir
+        if store is None:
+            return None
+        return str(store.relative_to(base)) if store.is_relative_to(base) else str(store)
 
     def _take(self, report: pytest.TestReport | pytest.CollectReport) -> None:
         try:
@@ -140,17 +204,22 @@ class DefectsSession:
             self._problems[str(problem)] = self._problems.get(str(problem), 0) + 1
         plain = report.__dict__.pop(RECORD_KEY, None)
         if plain is None:
-            from pytest_qeattention.told_record import told_record
+            from pytest_qeattention.live.told import told_record
 
             record = told_record(report, self._known_roles(), _environment())
         else:
             record = FailureRecord.from_plain(plain)
+        if self._revision is None:
+            from pytest_qeattention.revision import revision_of
+
+            self._revision = revision_of(self._config.rootpath)
+        record = replace(record, revision=self._revision.commit, changed=self._revision.changed)
         return _with_subtest(record, getattr(report, "context", None))
 
     def _known_roles(self) -> Roles:
         if self._roles is None:
             from pytest_qeattention.defects.frames import Roles
-            from pytest_qeattention.live_record import package_names
+            from pytest_qeattention.live.record import package_names
 
             self._roles = Roles(self._config.rootpath, (), package_names(self._config.rootpath))
         return self._roles
@@ -191,36 +260,24 @@ class DefectsSession:
         return tuple(sorted(kept, key=lambda record: (record.nodeid, PHASES.index(record.phase))))
 
     def _lines(self, report: DefectsReport, verbosity: int) -> list[Line]:
-        from pytest_qeattention.report.defects import defects_lines
+        from pytest_qeattention.report.defects import WIDTH, defects_lines
 
         preventions: dict[str, str] = {}
         if verbosity > 0 and any(cause.families for cause in report.causes):
             from pytest_qeattention.defects.families import catalogue
 
             preventions = {family.title: family.prevention for family, _ in catalogue().entries}
-        more = "-v shows all, --qe-json=PATH writes all"
-        is_kept = self._memory is not None and self._memory.is_kept
-        seen = {} if self._memory is None else self._memory.texts()
-        return defects_lines(
-            report, verbosity=verbosity, preventions=preventions, more=more, is_kept=is_kept, seen=seen
-        )
-
-    def _write(self, path: str) -> None:
-        from pytest_qeattention.store import OutputError, write_atomically
-
         reporter = self._config.pluginmanager.get_plugin("terminalreporter")
-        if path == "-" and reporter is not None:
-            reporter.ensure_newline()
-        try:
-            from pytest_qeattention.information import backend_info
-            from pytest_qeattention.report.document import document, dumps
-
-            text = dumps(document(backend=backend_info(), defects=self._part, defects_failed=self._part is None))
-            write_atomically(path, text)
-        except OutputError as error:
-            self._warn(f"qe-defects: {error}; the run goes on without that file")
-        except FAILURES as error:
-            self._fail(error)
+        width = self._config.get_terminal_writer().fullwidth
+        return defects_lines(
+            report,
+            verbosity=verbosity,
+            preventions=preventions,
+            more="-v shows all, --qe-json=PATH writes all",
+            beside=self._found().beside,
+            # Logs and files are wider than the columns that are assumed of them.
+            width=width if getattr(reporter, "isatty", False) else max(width, WIDTH),
+        )
 
     def _fail(self, error: BaseException) -> None:
         if self._has_failed:

@@ -9,7 +9,7 @@ PYTEST_DONT_REWRITE
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ from pytest_qeattention.contributions import FAILURES
 
 if TYPE_CHECKING:
     from pytest_qeattention.defects.record import FailureRecord
-    from pytest_qeattention.live_record import LiveRecords
+    from pytest_qeattention.live.record import LiveRecords
 
 RECORDER_NAME = "qeattention-failures"
 RECORD_KEY = "qeattention_failure"
@@ -34,7 +34,7 @@ class FailureRecorder:
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
         self._live: LiveRecords | None = None
-        self._knows_tests = False
+        self._while_collecting: LiveRecords | None = None
 
     # Outermost, so that the outcome is the one that other plugins leave.
     @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -43,7 +43,7 @@ class FailureRecorder:
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         report = yield
         if getattr(report, "outcome", None) == "failed":
-            self._put(report, lambda live: live.of_test(item, call, report), item.session)
+            self._put(report, lambda: self._of_tests(item.session).of_test(item, call, report))
         return report
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -54,28 +54,32 @@ class FailureRecorder:
         if getattr(report, "outcome", None) == "failed":
             excinfo = getattr(report.__dict__.get("call"), "excinfo", None)
             if excinfo is not None:
-                self._put(report, lambda live: live.of_collector(collector, excinfo.value), collector.session)
+                self._put(report, lambda: self._of_files().of_collector(collector, excinfo.value))
         return report
 
-    def _put(
-        self,
-        report: pytest.TestReport | pytest.CollectReport,
-        make: Callable[[LiveRecords], FailureRecord],
-        session: Any,
-    ) -> None:
+    def _put(self, report: pytest.TestReport | pytest.CollectReport, make: Callable[[], FailureRecord]) -> None:
         try:
-            report.__dict__[RECORD_KEY] = make(self._records(session)).to_plain()
+            report.__dict__[RECORD_KEY] = make().to_plain()
         except FAILURES as error:
             frames = traceback.extract_tb(error.__traceback__)
             place = f", {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
             report.__dict__[PROBLEM_KEY] = f"{type(error).__name__}{place}"
 
-    def _records(self, session: pytest.Session) -> LiveRecords:
-        # The tests are known once they are collected; what fails before that is judged by the names of files.
-        items = getattr(session, "items", None) or ()
-        if self._live is None or (items and not self._knows_tests):
-            from pytest_qeattention.live_record import LiveRecords
+    def _of_files(self) -> LiveRecords:
+        """Return what records failures to collect; until all is collected the names of files tell which have tests."""
+        if self._while_collecting is None:
+            self._while_collecting = self._records(())
+        return self._while_collecting
 
-            self._live = LiveRecords(self._config, sorted({str(item.path) for item in items}))
-            self._knows_tests = bool(items)
+    def _of_tests(self, session: pytest.Session) -> LiveRecords:
+        """Return what records the failures of tests, all of which are known by then."""
+        if self._live is None:
+            # Doctests and items of linters lie in files of the product.
+            functions = (item for item in session.items if isinstance(item, pytest.Function))
+            self._live = self._records(sorted({str(item.path) for item in functions}))
         return self._live
+
+    def _records(self, test_files: Sequence[str]) -> LiveRecords:
+        from pytest_qeattention.live.record import LiveRecords
+
+        return LiveRecords(self._config, test_files)

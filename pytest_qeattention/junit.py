@@ -9,6 +9,7 @@ PYTEST_DONT_REWRITE
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -43,14 +44,7 @@ class JUnitRecorder:
 
     def complete(self, report: SimilarReport) -> None:
         """Add the groups of *report* to the file; raise OutputError."""
-        try:
-            data = self._file.read_bytes()
-            text = with_properties(data, suite_properties(report), self._cases(report)).decode("utf-8")
-        except OSError as error:
-            raise OutputError(f"cannot read {self._file}: {error.strerror}") from error
-        except (JUnitError, UnicodeDecodeError) as error:
-            raise OutputError(f"cannot add properties to {self._file}: {error}") from error
-        write_atomically(self._file, text)
+        add_properties(self._file, suite_properties(report), self._cases(report))
 
     def _cases(self, report: SimilarReport) -> dict[Case, list[Property]]:
         properties: defaultdict[tuple[str, int], list[Property]] = defaultdict(list)
@@ -63,15 +57,28 @@ class JUnitRecorder:
         for nodeid, (path, line) in self._places.items():
             place = path.replace("\\", "/"), -1 if line is None else line + 1
             if place in properties:
-                cases[self._case(nodeid)] = properties[place]
+                cases[case_of(nodeid, self._prefix)] = properties[place]
         return cases
 
-    def _case(self, nodeid: str) -> Case:
-        """Return how pytest names the test case of *nodeid*."""
-        address, bracket, parameters = nodeid.partition("[")
-        names = address.split("::")
-        names[0] = names[0].replace("/", ".").removesuffix(".py")
-        names[-1] += bracket + parameters
-        if self._prefix:
-            names.insert(0, self._prefix)
-        return speakable(".".join(names[:-1])), speakable(names[-1])
+
+def add_properties(file: Path, suite: Sequence[Property], cases: Mapping[Case, Sequence[Property]]) -> None:
+    """Add properties to the JUnit *file* that pytest has written; raise OutputError."""
+    try:
+        data = file.read_bytes()
+        text = with_properties(data, suite, cases).decode("utf-8")
+    except OSError as error:
+        raise OutputError(f"cannot read {file}: {error.strerror}") from error
+    except (JUnitError, UnicodeDecodeError) as error:
+        raise OutputError(f"cannot add properties to {file}: {error}") from error
+    write_atomically(file, text)
+
+
+def case_of(nodeid: str, prefix: str | None) -> Case:
+    """Return how pytest names the test case of *nodeid*; *prefix* is that of ``--junitprefix``."""
+    address, bracket, parameters = nodeid.partition("[")
+    names = address.split("::")
+    names[0] = names[0].replace("/", ".").removesuffix(".py")
+    names[-1] += bracket + parameters
+    if prefix:
+        names.insert(0, prefix)
+    return speakable(".".join(names[:-1])), speakable(names[-1])

@@ -9,17 +9,20 @@ from __future__ import annotations
 
 import pytest
 
-_NEEDS_ANALYSIS = {
+_NEEDS_SIMILAR = {
     "qe_neighbors": "--qe-neighbors",
     "qe_workload": "--qe-workload",
     "qe_run": "--qe-run",
+    "qe_baseline": "--qe-baseline",
+    "qe_baseline_update": "--qe-baseline-update",
+    "qe_fail_on": "--qe-fail-on",
+}
+_NEEDS_REPORT = {
+    "qe_json": "--qe-json",
     "qe_sarif": "--qe-sarif",
     "qe_markdown": "--qe-markdown",
     "qe_github": "--qe-github",
     "qe_junit": "--qe-junit",
-    "qe_baseline": "--qe-baseline",
-    "qe_baseline_update": "--qe-baseline-update",
-    "qe_fail_on": "--qe-fail-on",
 }
 
 
@@ -46,6 +49,16 @@ def add_options(parser: pytest.Parser) -> None:
         help="Say which causes are behind the failures of the run. With --qe-similar the tests are run.",
     )
     group.addoption(
+        "--qe-known-ok",
+        action="store_true",
+        default=False,
+        help="With --qe-defects: end with exit code 0 instead of 1 when every failure of the run is a known, open "
+        "defect that a person confirmed in the last 90 days, or until a day that is still to come "
+        "(qeattention defects label --until), matched by signature, rule or a confidence of at least 0.95, and by "
+        "more than what test it is. A run that was stopped early (-x, --maxfail), could not collect a file or lost a "
+        "worker keeps its code.",
+    )
+    group.addoption(
         "--qe-json",
         metavar="PATH",
         default=None,
@@ -55,7 +68,7 @@ def add_options(parser: pytest.Parser) -> None:
         "--qe-sarif",
         metavar="PATH",
         default=None,
-        help="Write the groups to PATH as SARIF 2.1.0 ('-' for standard output).",
+        help="Write groups and causes to PATH as SARIF 2.1.0 ('-' for standard output).",
     )
     group.addoption(
         "--qe-markdown",
@@ -67,13 +80,14 @@ def add_options(parser: pytest.Parser) -> None:
         "--qe-github",
         action="store_true",
         default=False,
-        help="Print the groups as annotations of a GitHub workflow.",
+        help="Print groups and causes as annotations of a GitHub workflow.",
     )
     group.addoption(
         "--qe-junit",
         action="store_true",
         default=False,
-        help="With --qe-run and --junitxml: add the groups to that file as properties of its test cases.",
+        help="With --junitxml, and --qe-run or --qe-defects: add groups and causes to that file as properties of its "
+        "test cases.",
     )
     group.addoption(
         "--qe-baseline",
@@ -138,15 +152,18 @@ def add_options(parser: pytest.Parser) -> None:
 
 def analysis_asked_for(config: pytest.Config) -> bool:
     """Tell whether a flag asks for an analysis of the tests; raise UsageError for flags that need one."""
+    if config.getoption("qe_known_ok") and not defects_asked_for(config):
+        raise pytest.UsageError("--qe-known-ok lets known defects pass, and none is looked for; add --qe-defects")
     if config.getoption("qe_similar"):
         return True
-    for dest, flag in _NEEDS_ANALYSIS.items():
+    for dest, flag in _NEEDS_SIMILAR.items():
         if config.getoption(dest) not in (None, False):
             raise pytest.UsageError(f"{flag} says how to report an analysis, and none was asked for; add --qe-similar")
-    if config.getoption("qe_json") is not None and not defects_asked_for(config):
-        raise pytest.UsageError(
-            "--qe-json says how to report an analysis, and none was asked for; add --qe-similar or --qe-defects"
-        )
+    for dest, flag in _NEEDS_REPORT.items():
+        if config.getoption(dest) not in (None, False) and not defects_asked_for(config):
+            raise pytest.UsageError(
+                f"{flag} says how to report an analysis, and none was asked for; add --qe-similar or --qe-defects"
+            )
     return False
 
 

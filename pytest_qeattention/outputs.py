@@ -9,10 +9,17 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pytest_qeattention import __version__
 from pytest_qeattention.report.place import Places
 from pytest_qeattention.similarity.model import Problem, SimilarReport
+
+if TYPE_CHECKING:
+    import pytest
+
+    from pytest_qeattention.defects.model import DefectsReport
+    from pytest_qeattention.report.causes import Beside
 
 STANDARD_OUTPUT = "-"
 
@@ -24,6 +31,15 @@ class Outputs:
     sarif: str | None = None
     markdown: str | None = None
     github: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FoundCauses:
+    """Hold what is to be reported of the failures of a run."""
+
+    report: DefectsReport | None
+    """None when its analysis failed."""
+    beside: Beside
 
 
 def shared_file(files: Mapping[str, str | Path | None]) -> str | None:
@@ -38,6 +54,15 @@ def shared_file(files: Mapping[str, str | Path | None]) -> str | None:
     return None
 
 
+def begin_line(config: pytest.Config) -> None:
+    """End the line that pytest's terminal is at, such as that of its progress, before standard output is written to."""
+    if config.pluginmanager.get_plugin("terminalreporter") is not None:
+        writer = config.get_terminal_writer()
+        if writer.width_of_current_line:
+            writer.line()
+        writer.flush()
+
+
 def rendered(
     outputs: Outputs,
     report: SimilarReport | None,
@@ -45,24 +70,50 @@ def rendered(
     base: Path,
     problems: Sequence[Problem] = (),
     failure: str | None = None,
+    causes: FoundCauses | None = None,
+    is_similar: bool = True,
 ) -> Iterator[tuple[str, str]]:
     """Yield path and text of each report; *report* is None when its analysis failed.
 
-    The paths of *report* are relative to *base*; *failure* is what the gate says.
+    Tests that repeat each other are reported where *is_similar*, the causes of failures where there are *causes*, both
+    in the same files. Paths of reports are relative to *base*; *failure* is what the gate says of repeated tests.
     """
     places = Places.of(base)
+    found = None if causes is None else causes.report
     if outputs.sarif is not None:
         from pytest_qeattention.report.document import dumps
-        from pytest_qeattention.report.sarif import sarif
+        from pytest_qeattention.report.sarif import sarif_log, similar_run
 
-        yield outputs.sarif, dumps(sarif(report, version=__version__, places=places, problems=problems))
-    if outputs.markdown is not None and report is not None:
-        from pytest_qeattention.report.markdown import similar_markdown
+        runs = []
+        if is_similar:
+            runs.append(similar_run(report, version=__version__, places=places, problems=problems))
+        if causes is not None:
+            from pytest_qeattention.report.defects_sarif import defects_run
 
-        yield outputs.markdown, similar_markdown(report, problems=problems, failure=failure)
-    if outputs.github and report is not None:
-        from pytest_qeattention.report.github import annotation_lines
+            runs.append(defects_run(found, version=__version__, places=places, beside=causes.beside))
+        yield outputs.sarif, dumps(sarif_log(runs))
+    if outputs.markdown is not None:
+        from pytest_qeattention.report.markdown import LONGEST, similar_markdown
 
-        lines = annotation_lines(report, places)
+        texts = []
+        longest = LONGEST if report is None or found is None else LONGEST // 2
+        if causes is not None and found is not None:
+            from pytest_qeattention.report.defects_markdown import defects_markdown
+
+            texts.append(defects_markdown(found, beside=causes.beside, longest=longest))
+        if report is not None:
+            texts.append(similar_markdown(report, problems=problems, failure=failure, longest=longest))
+        if texts:
+            yield outputs.markdown, "\n".join(texts)
+    if outputs.github:
+        lines: list[str] = []
+        if causes is not None and found is not None:
+            from pytest_qeattention.report.defects_github import cause_annotations
+
+            lines += cause_annotations(found, places, causes.beside)
+        if report is not None:
+            from pytest_qeattention.report.github import annotation_lines
+
+            lines += annotation_lines(report, places)
         if lines:
             yield STANDARD_OUTPUT, "".join(f"{line}\n" for line in lines)

@@ -155,7 +155,7 @@ class SimilarSession:
         except Exception as error:
             self._fail(error)
         # Last of all, when every report is written; an exit code that says more stays.
-        verdict = self._verdict or self._without_verdict()
+        verdict = self.verdict()
         if verdict is not None and session.exitstatus == pytest.ExitCode.OK:
             self._verdict = verdict
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
@@ -301,8 +301,17 @@ class SimilarSession:
         if self._settings.json is not None:
             self._write(self._settings.json, self._json(report))
         problems = self._contributions.problems if self._contributions else ()
-        base = self._config.rootpath
-        for path, text in rendered(self._settings.outputs, report, base=base, problems=problems, failure=self._verdict):
+        defects = self._config.pluginmanager.get_plugin(DEFECTS_NAME)
+        texts = rendered(
+            self._settings.outputs,
+            report,
+            base=self._config.rootpath,
+            problems=problems,
+            failure=self._verdict,
+            causes=None if defects is None else defects.causes(),
+            is_similar=self._settings.workloads is None or BUILTIN in self._settings.workloads,
+        )
+        for path, text in texts:
             self._write(path, text)
         if self._junit is not None and report is not None:
             try:
@@ -318,8 +327,6 @@ class SimilarSession:
         # The document is one, so what --qe-defects found is written here as well.
         defects = self._config.pluginmanager.get_plugin(DEFECTS_NAME)
         part = None if defects is None else defects.part()
-        if defects is not None:
-            defects.written()
         return dumps(
             document(
                 backend=backend_info(),
@@ -333,15 +340,19 @@ class SimilarSession:
         )
 
     def _write(self, path: str, text: str) -> None:
+        from pytest_qeattention.outputs import STANDARD_OUTPUT, begin_line
         from pytest_qeattention.store import OutputError, write_atomically
 
-        reporter = self._config.pluginmanager.get_plugin("terminalreporter")
-        if path == "-" and reporter is not None:
-            reporter.ensure_newline()
+        if path == STANDARD_OUTPUT:
+            begin_line(self._config)
         try:
             write_atomically(path, text)
         except OutputError as error:
             self._warn(f"qe-similar: {error}; the run goes on without that file")
+
+    def verdict(self) -> str | None:
+        """Return why --qe-fail-on fails the run, as far as that is known; None where it does not."""
+        return self._verdict or self._without_verdict()
 
     def _without_verdict(self) -> str | None:
         """Say that there is nothing to judge: a gate that could not look must not pass."""

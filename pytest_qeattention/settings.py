@@ -54,6 +54,8 @@ class Settings:
     baseline: Path | None = None
     baseline_update: bool = False
     fail_on: frozenset[str] = frozenset()
+    known_ok: bool = False
+    """Let a run pass whose failures are all known defects."""
     thresholds: tuple[Threshold, ...] = ()
     ignore: tuple[str, ...] = ()
 
@@ -99,10 +101,11 @@ def read_settings(config: pytest.Config, environ: Mapping[str, str] = os.environ
         baseline=baseline,
         baseline_update=bool(config.getoption("qe_baseline_update")),
         fail_on=gate,
+        known_ok=bool(config.getoption("qe_known_ok")),
         thresholds=thresholds,
         ignore=ignore,
     )
-    _check_together(settings)
+    _check_together(settings, has_defects=bool(config.getoption("qe_defects")))
     return settings
 
 
@@ -174,7 +177,7 @@ def _output_path(config: pytest.Config, flag: str) -> str | None:
     return str(path)
 
 
-def _check_together(settings: Settings) -> None:
+def _check_together(settings: Settings, *, has_defects: bool) -> None:
     from pytest_qeattention.contributions import BUILTIN
 
     outputs = settings.outputs
@@ -186,14 +189,14 @@ def _check_together(settings: Settings) -> None:
         _usage(clash)
     if settings.workloads is None or BUILTIN in settings.workloads:
         return
-    asked = {
-        "--qe-fail-on": settings.fail_on,
-        "--qe-baseline": settings.baseline,
-        "--qe-sarif": outputs.sarif,
-        "--qe-markdown": outputs.markdown,
-        "--qe-github": outputs.github,
-        "--qe-junit": settings.junit,
-    }
+    asked: dict[str, object] = {"--qe-fail-on": settings.fail_on, "--qe-baseline": settings.baseline}
+    if not has_defects:
+        asked |= {
+            "--qe-sarif": outputs.sarif,
+            "--qe-markdown": outputs.markdown,
+            "--qe-github": outputs.github,
+            "--qe-junit": settings.junit,
+        }
     for flag, value in asked.items():
         if value:
             _usage(f"{flag} is about the analysis {BUILTIN}, which is not run; add --qe-workload={BUILTIN}")
@@ -205,7 +208,10 @@ def _junit_path(config: pytest.Config) -> Path | None:
     # Absent with -p no:junitxml.
     given = config.getoption("xmlpath", None)
     if not given or not (config.getoption("qe_run") or config.getoption("qe_defects")):
-        _usage("--qe-junit adds to the file of --junitxml, which is written of a run; add --qe-run and --junitxml=PATH")
+        _usage(
+            "--qe-junit adds to the file of --junitxml, which is written of a run; add --qe-run and --junitxml=PATH "
+            "(with --qe-defects --junitxml alone)"
+        )
     return config.invocation_params.dir / Path(os.path.expandvars(os.path.expanduser(str(given))))
 
 

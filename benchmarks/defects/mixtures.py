@@ -6,8 +6,8 @@ import gzip
 import json
 import random
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,8 @@ class Failure:
     record: FailureRecord
     text: str
     """The traceback as pytest wrote it."""
+    told: Mapping[str, str] = field(default_factory=dict)
+    """What a JUnit file has of it beside: ``kind`` of element, ``classname``, ``name``, ``message``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,7 @@ def load_all(directory: Path, *, unseen: bool = False) -> list[Recorded]:
 def _failure(row: dict[str, Any], sources: Sequence[str]) -> Failure:
     record = row["record"]
     test = {**record["test"], "source": sources[row["source"]]}
-    return Failure(row["test"], FailureRecord.from_plain({**record, "test": test}), row["text"])
+    return Failure(row["test"], FailureRecord.from_plain({**record, "test": test}), row["text"], row.get("junit", {}))
 
 
 def draw(recorded: Recorded, count: int, seed: int) -> list[Mixture]:

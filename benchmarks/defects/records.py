@@ -7,10 +7,12 @@ fixtures and conftest files, into imports; some never end. Each is tried in thre
 and tests that fail in all of them, with the same type, are kept. It is best run in namespaces of its own, and needs a
 system that can fork. Projects in `UNSEEN` are for the last measurement alone: nothing may be fitted or chosen on them.
 
-OUT/NAME-VERSION.json.gz: ``items`` (parameters of each test, by node id), ``sources`` (of tests, which their records
-leave out, by number), ``mutants``: kind, operator, path, qualname, line, before, after, ``ran`` (node ids), and
-``runs``, by variant: for each failing test ``test`` (node id without drift), ``record``, ``source`` and ``text`` (the
-traceback as pytest writes it).
+OUT/NAME-VERSION.json.gz: ``items`` (node ids that pass), ``sources`` (of tests, which their records leave out, by
+number), ``mutants``: kind, operator, path, qualname, line, before, after, ``ran`` (node ids), and ``runs``, by variant:
+for each failing test ``test`` (node id without drift), ``record`` (made as ``pytest --qe-defects`` makes it),
+``source``, ``text`` (the traceback as pytest writes it), ``crash`` (the message alone, null where pytest has none) and
+``junit`` (what a JUnit file says of it: ``kind`` of element, ``classname``, ``name``, ``message``). ``problems``
+counts, by reason, failures that got no record.
 """
 
 from __future__ import annotations
@@ -20,54 +22,30 @@ import gzip
 import json
 import os
 import random
-import re
 import shutil
 import sys
 import tempfile
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import chain, zip_longest
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.defects.operators import Defect, first_line, functions_of, imports_of, possible
+import pytest_qeattention
+from benchmarks.defects.candidates import Candidate, candidates
 from benchmarks.defects.variants import RENAMED_END, Variant, first_name, make_variants
-from benchmarks.quality.projects import TEST_FOLDERS, Project, ProjectError, install, limited, unpacked
+from benchmarks.quality.projects import FORKS, Project, ProjectError, install, limited, unpacked
 
 UNSEEN = ("arrow", "glom", "jinja2", "werkzeug")
 """Projects that nothing is fitted or chosen on."""
 MOST = 60
 SECONDS = 400
-LEARN_S = 300
-CASE_S = 8
+LEARN_S = 400
+CASE_S = 15
 MOST_BYTES = 8 << 30
-MOST_ITEMS = 60
-"""Tests that run on one defect: a sample where more call its function."""
-MOST_SLOW_ITEMS = 6
-MOST_OF_A_FUNCTION = 3
 TRIED_FOR_ONE = 2
 TIMEOUT_S = 0.5
-FIXTURES, MISSING, IMPORTS, ENDLESS = 10, 2, 4, 3
-"""Defects of these kinds that are tried in a project."""
-_RISKY = re.compile(
-    r"kill|signal|pid|fork|spawn|popen|system|unlink|rmtree|rmdir|os\.|shutil|rename|truncate|chmod|chown",
-    re.IGNORECASE,
-)
 _HERE = Path(__file__).parent
-_PACKAGE = _HERE.parents[1] / "pytest_qeattention"
-
-
-class Candidate:
-    """Hold a defect that may be tried, and the tests that can notice it."""
-
-    def __init__(self, defect: Defect, items: Sequence[str]) -> None:
-        self.defect = defect
-        self.items = list(items)
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether the defect shows only when modules are imported anew."""
-        return self.defect.kind in ("import", "missing fixture")
+_PACKAGE = Path(pytest_qeattention.__file__).parent
 
 
 class Runs:
@@ -75,23 +53,22 @@ class Runs:
 
     def __init__(self, project: Project) -> None:
         self._project = project
+        self.problems: Counter[str] = Counter()
+        """Why failures of all runs have no record."""
 
-    def run(self, variant: Variant, mode: str, *, seconds: float, **request: Any) -> dict[str, Any]:
-        """Return what the plugin writes; ProjectError where it writes nothing."""
+    def run(self, variant: Variant, mode: str, *, within: float, **request: Any) -> dict[str, Any]:
+        """Return what the plugin writes; ProjectError where it writes nothing *within* so many seconds."""
         plan = self._project.plan
         with tempfile.TemporaryDirectory() as name:
             place = Path(name).resolve()
-            for source, target in (("runner.py", "qe_runner.py"), ("live.py", "qe_live.py")):
-                shutil.copyfile(_HERE / source, place / target)
+            shutil.copyfile(_HERE / "runner.py", place / "qe_runner.py")
+            shutil.copyfile(FORKS, place / "qe_forks.py")
             shutil.copytree(_PACKAGE, place / _PACKAGE.name, ignore=_not_python)
             (place / "qe_prepare.py").write_text(plan.prepare, encoding="utf-8")
-            base: dict[str, Any] = {"order": variant.order, "tests": None, "cases": [], "most": 0, "seconds": seconds}
-            prefixes = sorted({part.rpartition("/")[2] for part in plan.source})
+            base: dict[str, Any] = {"order": variant.order, "tests": None, "cases": [], "most": 0, "seconds": within}
             full = {
                 **base,
                 "root": str(variant.root),
-                "prefixes": prefixes,
-                "source": list(plan.source),
                 "record": str(place / "record.json"),
                 "answer": str(place / "answer.json"),
                 "limit": CASE_S,
@@ -112,102 +89,17 @@ class Runs:
             command = [str(self._project.python), "-m", "pytest", "-p", "qe_runner", "-p", "qe_prepare"]
             command += ["-p", "no:cacheprovider", "--quiet", f"--tb={variant.style}"]
             command += ["--continue-on-collection-errors", *plan.options, *plan.tests]
-            said, code = limited(command, variant.root, environment, seconds)
+            said, code = limited(command, variant.root, environment, within)
             if not (place / "record.json").is_file():
                 raise ProjectError(f"pytest ended with {code} and without a record:\n{said[-1500:]}")
             document: dict[str, Any] = json.loads((place / "record.json").read_text(encoding="utf-8"))
+            self.problems.update(document["problems"])
             return {**document, "said": said[-1500:]}
 
 
 def _not_python(directory: str, names: list[str]) -> list[str]:
     folders = {name for name in names if os.path.isdir(os.path.join(directory, name))}
     return [name for name in names if name == "__pycache__" or not (name in folders or name.endswith(".py"))]
-
-
-def candidates(project: Project, learned: Mapping[str, Any], root: Path, chosen: random.Random) -> list[Candidate]:
-    """Draw defects of all kinds, those of the product last."""
-    passed = [item["nodeid"] for item in learned["items"] if item["passed"]]
-    names = [item["nodeid"] for item in learned["items"]]
-    usable = set(passed)
-    fixtures = {(row["path"], row["line"]): row["name"] for row in learned["fixtures"]}
-    product: list[tuple[str, str, list[str]]] = []
-    support: list[tuple[str, str, str, list[str]]] = []
-    for row in learned["functions"]:
-        tests = [names[at] for at in row["items"] if names[at] in usable]
-        found = _qualname(root / row["path"], row["line"]) if tests else None
-        if found is None or not row["path"].endswith(".py"):
-            continue
-        fixture = fixtures.get((row["path"], row["line"]))
-        if fixture is not None:
-            support.append((row["path"], found, fixture, tests))
-        elif _is_product(project, row["path"]):
-            product.append((row["path"], found, tests))
-    chosen.shuffle(product)
-    chosen.shuffle(support)
-    drawn = [_drawn(root, "fixture", path, name, tests, chosen, 1) for path, name, _, tests in support[:FIXTURES]]
-    drawn += [
-        _drawn(root, "missing fixture", path, name, tests, chosen, 1) for path, name, _, tests in support[:MISSING]
-    ]
-    few = [row for row in product if len({test.partition("[")[0] for test in row[2]}) <= MOST_SLOW_ITEMS]
-    drawn += [_drawn(root, "timeout", *row, chosen, 1) for row in few[:ENDLESS]]
-    drawn.append(_import_defects(project, root, passed, chosen))
-    of_functions = [_drawn(root, "product", *row, chosen, MOST_OF_A_FUNCTION) for row in product]
-    # One of each function comes before the second of any, but for every third function.
-    nothing: list[Candidate] = []
-    together = [one for at, one in enumerate(of_functions) if at % 3 == 0]
-    apart = [one[:1] for at, one in enumerate(of_functions) if at % 3]
-    mixed = [each for pair in zip_longest(together, apart[::2], apart[1::2], fillvalue=nothing) for each in pair]
-    return [*chain.from_iterable(drawn), *chain.from_iterable(mixed)]
-
-
-def _is_product(project: Project, path: str) -> bool:
-    inside = any(path.startswith(f"{source}/") or path == source for source in project.plan.source)
-    return inside and TEST_FOLDERS.isdisjoint(path.split("/"))
-
-
-def _qualname(path: Path, line: int) -> str | None:
-    try:
-        source = path.read_bytes()
-        functions = functions_of(source)
-    except (OSError, SyntaxError, ValueError):
-        return None
-    return next((name for name, node in functions.items() if first_line(node) == line), None)
-
-
-def _drawn(
-    root: Path, kind: Any, path: str, qualname: str, tests: Sequence[str], chosen: random.Random, most: int
-) -> list[Candidate]:
-    source = (root / path).read_bytes()
-    node = functions_of(source)[qualname]
-    lines = source.splitlines()[node.lineno - 1 : node.end_lineno]
-    if kind != "missing fixture" and _RISKY.search(b"\n".join(lines).decode("utf-8", "replace")):
-        return []
-    found = possible(kind, qualname, source)
-    ran = list(tests) if len(tests) <= MOST_ITEMS else sorted(chosen.sample(list(tests), MOST_ITEMS))
-    return [
-        Candidate(Defect(kind, path, qualname, operator, chosen.randrange(len(found[operator]))), ran)
-        for operator in chosen.sample(sorted(found), min(most, len(found)))
-    ]
-
-
-def _import_defects(project: Project, root: Path, passed: Sequence[str], chosen: random.Random) -> list[Candidate]:
-    tests = sorted({nodeid.partition("::")[0] for nodeid in passed})
-    modules = [
-        path.relative_to(root).as_posix() for each in project.plan.source for path in (root / each).rglob("*.py")
-    ]
-    product = sorted(path for path in modules if _is_product(project, path))
-    found = []
-    for path in [*chosen.sample(tests, min(2, len(tests))), *chosen.sample(product, min(2, len(product)))][:IMPORTS]:
-        source = (root / path).read_bytes()
-        numbers = range(len(imports_of(source)))
-        if not numbers:
-            continue
-        number = str(chosen.choice(numbers))
-        operators = possible("import", number, source)
-        if operators:
-            defect = Defect("import", path, number, chosen.choice(sorted(operators)), 0)
-            found.append(Candidate(defect, sorted(chosen.sample(list(passed), min(len(passed), MOST_ITEMS)))))
-    return found
 
 
 def tried(
@@ -232,7 +124,7 @@ def tried(
             try:
                 path.write_text(changed, encoding="utf-8")
                 os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns + (number + 2) * 10**9))
-                said = runs.run(variant, "whole", seconds=LEARN_S, tests=_drifted(variant, names))
+                said = runs.run(variant, "whole", within=LEARN_S, tests=_drifted(variant, names))
                 results[number] = said["failures"]
                 ends["ran"] += 1
             except ProjectError:
@@ -246,7 +138,7 @@ def tried(
         cases.append({"path": candidate.defect.path, "source": changed, "tests": tests, "timeout": timeout})
         numbers.append(number)
     if cases:
-        said = runs.run(variant, "forks", seconds=seconds + LEARN_S, cases=cases, most=most)
+        said = runs.run(variant, "forks", within=seconds + LEARN_S, seconds=seconds, cases=cases, most=most)
         for number, result in zip(numbers, said["cases"], strict=False):
             ends[result["end"]] += 1
             results[number] = result["failures"] if result["end"] == "ran" else None
@@ -265,11 +157,10 @@ def measure(project: Project, place: Path, most: int, seconds: float) -> dict[st
     """Try defects of *project* until *most* are noticed, or *seconds* are over."""
     variants = make_variants(project.copy, project.plan.source, project.plan.tests, place)
     runs, chosen = Runs(project), random.Random(0)
-    learned = runs.run(variants[0], "learn", seconds=LEARN_S)
+    learned = runs.run(variants[0], "learn", within=LEARN_S)
     if "items" not in learned:
         raise ProjectError(f"no test was collected:\n{learned['said']}")
     drawn = candidates(project, learned, variants[0].root, chosen)[: most * TRIED_FOR_ONE]
-    all_tests = [item["nodeid"] for item in learned["items"] if item["passed"]]
     first, ends = tried(runs, variants[0], drawn, most, seconds)
     noticed = [(one, failed) for one, failed in zip(drawn, first, strict=True) if failed]
     kept = [one for one, _ in noticed]
@@ -278,16 +169,19 @@ def measure(project: Project, place: Path, most: int, seconds: float) -> dict[st
     for variant in variants[1:]:
         results, _ = tried(runs, variant, kept, len(kept), seconds)
         by_variant.append([failed or [] for failed in results])
+    failed_once = sorted({failure["record"]["nodeid"] for failed in by_variant[0] for failure in failed})
     for variant in variants:
-        case = {"path": "", "source": None, "tests": _drifted(variant, all_tests), "timeout": None}
-        clean = runs.run(variant, "forks", seconds=LEARN_S, cases=[case], most=1, limit=LEARN_S)["cases"][0]
+        case = {"path": "", "source": None, "tests": _drifted(variant, failed_once), "timeout": None}
+        clean = runs.run(variant, "forks", within=LEARN_S, cases=[case], most=1, limit=LEARN_S)["cases"][0]
         flaky |= {first_name(failure["record"]["nodeid"]) for failure in clean["failures"]}
+        if clean["end"] != "ran":
+            ends[f"{variant.name}, without a defect: {clean['end']}"] += 1
     sources: dict[str, int] = {}
     mutants = []
     for at, candidate in enumerate(kept):
-        described = _described(candidate, variants, [failed[at] for failed in by_variant], flaky, sources)
-        if described is not None:
-            mutants.append(described)
+        row = described(candidate, variants, [failed[at] for failed in by_variant], flaky, sources)
+        if row is not None:
+            mutants.append(row)
     return {
         "name": project.name,
         "version": project.version,
@@ -297,13 +191,14 @@ def measure(project: Project, place: Path, most: int, seconds: float) -> dict[st
         "ends": dict(sorted(ends.items())),
         "kinds": dict(sorted(Counter(mutant["kind"] for mutant in mutants).items())),
         "operators": dict(sorted(Counter(mutant["operator"] for mutant in mutants).items())),
-        "items": {item["nodeid"]: item["parameters"] for item in learned["items"] if item["passed"]},
+        "problems": dict(sorted(runs.problems.items())),
+        "items": [item["nodeid"] for item in learned["items"] if item["passed"]],
         "sources": list(sources),
         "mutants": mutants,
     }
 
 
-def _described(
+def described(
     candidate: Candidate,
     variants: Sequence[Variant],
     failed: Sequence[Sequence[dict[str, Any]]],
@@ -339,7 +234,7 @@ def _described(
                     "test": test,
                     "record": record,
                     "source": sources.setdefault(source, len(sources)),
-                    "text": first[test]["text"],
+                    **{name: first[test][name] for name in ("text", "crash", "junit")},
                 }
             )
         runs[variant.name] = rows

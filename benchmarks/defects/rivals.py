@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -57,6 +58,13 @@ def edit_distance_groups(failures: Sequence[Failure]) -> list[Hashable]:
     return found
 
 
+def near_messages(one: Failure, other: Failure) -> bool:
+    """Tell whether the masked messages of two failures are within `EDITED`."""
+    left, right = sorted((_message(one), _message(other)))
+    return left == right or _is_near(left, right)
+
+
+@lru_cache(maxsize=200_000)
 def _is_near(one: str, other: str) -> bool:
     limit = int(EDITED * max(len(one), len(other)))
     if abs(len(one) - len(other)) > limit:

@@ -8,55 +8,25 @@ request of recorder.py has in ``defects`` what this needs:
      "most": stop after so many that two tests notice, "seconds": stop after that time,
      "limit": seconds that one may take, "most_bytes": of memory that it may take}
 
-Its record gets ``defects``: for each that was tried ``end``, and the ``failures`` of its tests. Code that runs when a
-module is imported stays as it was, and lines keep their numbers as long as *source* keeps its lines.
+Its record gets ``defects``: for each that was tried ``end``, and the ``failures`` of its tests.
 """
 
 from __future__ import annotations
 
-import gc
-import json
-import linecache
-import os
-import resource
-import signal
 import time
-import types
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
+    from benchmarks.quality.forks import Forks, apply, run_tests
     from benchmarks.quality.recorder import Recorder
-
-
-def codes_of(code: types.CodeType) -> Iterator[types.CodeType]:
-    """Yield *code* and all that is defined in it."""
-    yield code
-    for constant in code.co_consts:
-        if isinstance(constant, types.CodeType):
-            yield from codes_of(constant)
-
-
-def apply(path: str, source: str) -> bool:
-    """Give the functions of the file *path* the code that they have in *source*; False where none could change."""
-    codes = {(code.co_name, code.co_firstlineno): code for code in codes_of(compile(source, path, "exec"))}
-    changed = False
-    for function in gc.get_objects():
-        if type(function) is types.FunctionType and os.path.abspath(function.__code__.co_filename) == path:
-            code = codes.get((function.__code__.co_name, function.__code__.co_firstlineno))
-            if code is not None and code != function.__code__:
-                try:
-                    function.__code__ = code
-                except ValueError:
-                    # It would close over other names than it does.
-                    return False
-                changed = True
-    linecache.cache[path] = (len(source), None, source.splitlines(keepends=True), path)
-    return changed
+else:
+    # In the environment of a project this package is not there, but a copy of the one file.
+    from qe_forks import Forks, apply, run_tests
 
 
 class DefectRunner:
@@ -65,7 +35,7 @@ class DefectRunner:
     def __init__(self, recorder: Recorder, request: dict[str, Any]) -> None:
         self._recorder = recorder
         self._request = request
-        self._answer = Path(request["answer"])
+        self._forks = Forks(Path(request["answer"]), limit=request["limit"], most_bytes=request["most_bytes"])
         self._passes: dict[pytest.Item, bool] = {}
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
@@ -92,40 +62,18 @@ class DefectRunner:
 
     def _in_fork(self, items: Sequence[pytest.Item], case: dict[str, Any] | None) -> tuple[str, list[dict[str, Any]]]:
         """Run *items* in a fork; returns how that ended, and their failures."""
-        self._answer.unlink(missing_ok=True)
-        child = os.fork()
-        if not child:
-            try:
-                self._run(items, case)
-            finally:
-                os._exit(0)
-        deadline = time.monotonic() + self._request["limit"]
-        while time.monotonic() < deadline:
-            if os.waitpid(child, os.WNOHANG)[0]:
-                break
-            time.sleep(0.01)
-        else:
-            os.killpg(child, signal.SIGKILL)
-            os.waitpid(child, 0)
-            return "did not end", []
-        if not self._answer.is_file():
-            return "ended early", []
-        end, failures = json.loads(self._answer.read_text(encoding="utf-8"))
+        answer = self._forks.run(lambda: self._run(items, case))
+        if isinstance(answer, str):
+            return answer, []
+        end, failures = answer
         return end, failures
 
-    def _run(self, items: Sequence[pytest.Item], case: dict[str, Any] | None) -> None:
-        os.setsid()
-        resource.setrlimit(resource.RLIMIT_AS, (self._request["most_bytes"],) * 2)
+    def _run(self, items: Sequence[pytest.Item], case: dict[str, Any] | None) -> tuple[str, list[dict[str, Any]]]:
         self._recorder.failures.clear()
-        end = "ran"
         if case is not None and not apply(str(self._recorder.root / case["path"]), case["source"]):
-            end = "can't be applied"
-        else:
-            for item, following in zip(items, [*items[1:], None], strict=True):
-                item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
-        part = self._answer.with_suffix(".part")
-        part.write_text(json.dumps([end, self._recorder.failures]), encoding="utf-8")
-        part.replace(self._answer)
+            return "can't be applied", []
+        run_tests(items)
+        return "ran", self._recorder.failures
 
 
 @pytest.hookimpl(trylast=True)

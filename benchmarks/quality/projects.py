@@ -19,6 +19,7 @@ from benchmarks.training.corpus import normalized
 
 RECORDER = Path(__file__).with_name("recorder.py")
 DEFECT_RUNNER = Path(__file__).with_name("defect_runner.py")
+FORKS = Path(__file__).with_name("forks.py")
 TEST_FOLDERS = {"test", "tests", "_tests"}
 """What lies in them is not the product, wherever they are."""
 INSTALL_S = 300
@@ -69,12 +70,28 @@ PLANS: dict[str, Plan] = {
             *("pytest-freezer", "python-consul2", "pyyaml", "redis", "sqlalchemy", "zstandard"),
         ),
     ),
+    # Its own choice of files is one that imports all tests, which would then all be tests of that file.
+    "lark": Plan(("lark",), requires=("interegular", "regex"), options=("-o", "python_files=test_*.py")),
     "markdown": Plan(("markdown",), requires=("pygments", "pyyaml")),
     "marshmallow": Plan(("src/marshmallow",), requires=("simplejson",)),
     "mistune": Plan(("src/mistune",)),
+    "more-itertools": Plan(("more_itertools",)),
+    # A part of its tests, which lie among the product, folder by folder.
+    "networkx": Plan(
+        ("networkx",),
+        (
+            *("networkx/classes", "networkx/generators", "networkx/utils"),
+            *(f"networkx/algorithms/{part}" for part in ("shortest_paths", "traversal", "tree")),
+        ),
+    ),
+    "packaging": Plan(("src/packaging",), requires=("hypothesis", "pretend", "tomli_w")),
+    "pyparsing": Plan(("pyparsing",), requires=("[diagrams]",), options=("--ignore", "tests/test_matplotlib_cases.py")),
+    "pyrsistent": Plan(("pyrsistent",), requires=("hypothesis",), variables=("PYRSISTENT_NO_C_EXTENSION=1",)),
+    "python-dateutil": Plan(("src/dateutil",), requires=("attrs", "freezegun", "hypothesis", "pytest-cov")),
     "requests": Plan(
         ("src/requests",), requires=("[socks]", "httpbin~=0.10.0", "pytest-httpbin==2.1.0", "pytest-mock", "trustme")
     ),
+    "tabulate": Plan(("tabulate",), ("test",), ("[widechars]",)),
     "tinydb": Plan(("tinydb",), requires=("pyyaml",)),
     "toolz": Plan(("toolz", "tlz"), ("toolz",)),
     "tornado": Plan(
@@ -240,6 +257,7 @@ def record(
         }
         if defects is not None:
             shutil.copyfile(DEFECT_RUNNER, place / "qe_defects.py")
+            shutil.copyfile(FORKS, place / "qe_forks.py")
             request["defects"] = {**defects, "answer": str(place / "answer.json")}
         (place / "request.json").write_text(json.dumps(request), encoding="utf-8")
         environment = {**os.environ, **dict(each.split("=", 1) for each in project.plan.variables)}

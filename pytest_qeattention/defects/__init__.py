@@ -9,10 +9,11 @@
     displays.py     dict and set displays in one order
     secrets.py      texts without passwords, tokens and keys
     frames.py       whose code a frame is, and the path it is shown by
+    stack.py        what a record keeps of a stack, and which of it is a fixture or the test
     plain.py        plain data that somebody else wrote, checked
     junit_file.py, junit_case.py   failures out of JUnit files of any runner
     xml_stream.py   XML of unknown origin, in bounded memory
-    traceback_text.py, foreign_traces.py   exceptions out of the text of a traceback
+    traceback_text.py, doctest_text.py, foreign_traces.py   exceptions out of the text of a traceback
     guessed_places.py   frames of a traceback from another machine
     assertion_text.py   what the text of a failed assertion says
     families.py     families of failures, by the rules of families.json

@@ -51,6 +51,18 @@ _EXPLAINED: tuple[tuple[re.Pattern[str], Difference], ...] = (
     (re.compile(r"^ *(?:At index \d+ diff|Differing (?:items|attributes))", re.MULTILINE), "values"),
     (re.compile(r"^ *comparison failed", re.MULTILINE), "precision"),
 )
+_OPERATORS: Mapping[type[ast.cmpop], str] = {
+    ast.Eq: "==",
+    ast.NotEq: "!=",
+    ast.Lt: "<",
+    ast.LtE: "<=",
+    ast.Gt: ">",
+    ast.GtE: ">=",
+    ast.Is: "is",
+    ast.IsNot: "is not",
+    ast.In: "in",
+    ast.NotIn: "not in",
+}
 # What is asked of a value, so that what is asked for is the call within.
 _WRAPPERS = frozenset(
     {"abs", "all", "any", "approx", "bool", "dict", "float", "int", "isinstance", "iter", "len", "list", "max", "min"}
@@ -70,7 +82,8 @@ def assertion_facts(type_: str, message: str, statement: str = "") -> Assertion 
         return None
     if _MOCK.match(message):
         return Assertion.of("call", difference="values", called=called_in(statement))
-    compared = _compared(message)
+    # An assert of the product, which nobody rewrote, says nothing of itself.
+    compared = _compared(message) or _written(statement)
     if compared is None:
         if kind == "Failed":
             return None
@@ -192,6 +205,23 @@ def _compared(message: str) -> tuple[str, str, str] | None:
     return "truth", expression, ""
 
 
+def _written(statement: str) -> tuple[str, str, str] | None:
+    """Return operator and operands of an ``assert`` as they are written, as far as they are literals."""
+    asserted = _parsed(statement.strip()[:_LONGEST])
+    if not isinstance(asserted, ast.Assert):
+        return None
+    test = asserted.test
+    if isinstance(test, ast.Compare) and len(test.ops) == 1:
+        return _OPERATORS[type(test.ops[0])], _literal(test.left), _literal(test.comparators[0])
+    is_not = isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not)
+    return "not" if is_not else "truth", "", ""
+
+
+def _literal(operand: ast.expr) -> str:
+    text = ast.unparse(operand)
+    return "" if _value(text) is _UNKNOWN else text
+
+
 def _outermost_operator(expression: str) -> re.Match[str] | None:
     """Return the first operator within no bracket and no string; the first at all where a repr leaves one open."""
     open_: list[str] = []
@@ -226,7 +256,7 @@ def _value(text: str) -> Any:
 def _type_name(value: Any, text: str) -> str:
     if value is not _UNKNOWN:
         return type(value).__name__
-    text = text.strip()
+    text = text.strip().replace("<locals>.", "", 1)
     if found := re.match(r"<(?:[\w.]*\.)?(\w+)(?: object)? at 0x|<(?:[\w.]*\.)?(\w+)[.:][^>]*>|([A-Za-z_]\w*)\(", text):
         return found[1] or found[2] or found[3]
     for opening, name in (("'", "str"), ('"', "str"), ("b'", "bytes"), ("[", "list"), ("(", "tuple")):
@@ -239,20 +269,9 @@ def _type_name(value: Any, text: str) -> str:
 
 def called_in(statement: str) -> str:
     """Return the dotted name of the function whose result *statement* asserts something of; "" if there is none."""
-    statement = statement.strip()[:_LONGEST]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        for text in (statement, f"{statement}\n    pass", f"{statement})"):
-            try:
-                tree = ast.parse(text)
-            except (ValueError, SyntaxError, MemoryError, RecursionError):
-                continue
-            break
-        else:
-            return ""
-    if not tree.body:
+    first = _parsed(statement.strip()[:_LONGEST])
+    if first is None:
         return ""
-    first = tree.body[0]
     asserted: ast.AST = first.test if isinstance(first, ast.Assert) else first
     if isinstance(first, (ast.With, ast.AsyncWith)):
         # The body that is seen is the one put there to make the statement whole.
@@ -265,6 +284,19 @@ def called_in(statement: str) -> str:
         if isinstance(node, ast.Call) and (name := _dotted(node.func)) and name not in _WRAPPERS:
             return name
     return ""
+
+
+def _parsed(statement: str) -> ast.stmt | None:
+    """Return a statement of which only the first line may be known."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for text in (statement, f"{statement}\n    pass", f"{statement})"):
+            try:
+                tree = ast.parse(text)
+            except (ValueError, SyntaxError, MemoryError, RecursionError):
+                continue
+            return tree.body[0] if tree.body else None
+    return None
 
 
 def _is_assertion(function: ast.expr) -> bool:

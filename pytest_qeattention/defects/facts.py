@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal, get_args
 
-from pytest_qeattention.defects.frames import ROLES, Role
+from pytest_qeattention.defects.frames import ROLES, Role, without_repeats
 from pytest_qeattention.defects.masking import LONGEST_READ, LONGEST_TYPED, MOST_TYPED, Masked, mask
 from pytest_qeattention.defects.plain import MOST_LINES, Fields, without_surrogates
 from pytest_qeattention.defects.secrets import redact
@@ -98,7 +98,7 @@ class Raised:
     link: Link | None = None
     """How it hangs on the exception before it."""
     frames: tuple[Frame, ...] = ()
-    """Outermost first; of a long traceback the first `FIRST_FRAMES` and the last `LAST_FRAMES`."""
+    """Outermost first, each cycle of a recursion once; of more the first `FIRST_FRAMES` and the last `LAST_FRAMES`."""
 
     @classmethod
     def of(cls, type: str, message: str, link: Link | None = None, frames: Sequence[Frame] = ()) -> Raised:
@@ -108,6 +108,7 @@ class Raised:
         masked = mask(text)
         if name == "KeyError" and masked.template == "<number>":
             masked = Masked(text.strip(), (("key", text.strip()[:LONGEST_TYPED]),))
+        frames = without_repeats(frames, _place)
         if len(frames) > FIRST_FRAMES + LAST_FRAMES:
             frames = (*frames[:FIRST_FRAMES], *frames[-LAST_FRAMES:])
         return cls(name, text, masked, link, tuple(frames))
@@ -250,6 +251,17 @@ class TestFacts:
             fields.text_or_none("failing_fixture", LONGEST_NAME),
             fields.text("source", LONGEST_SOURCE),
         )
+
+
+def _place(frame: Frame) -> object:
+    # Where no lines are known, each frame is one of its own.
+    return (frame.path, frame.line, frame.qualname) if frame.line else object()
+
+
+def bare_name(qualname: str) -> str:
+    """Return the name of a function as a printed traceback has it; "" for one without a name of its own."""
+    name = qualname.rpartition(".")[2]
+    return "" if name.startswith("<") else name
 
 
 def safe(text: str, most: int) -> str:

@@ -11,9 +11,11 @@ from __future__ import annotations
 import os
 import re
 import sysconfig
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
-from typing import Literal
+from typing import Literal, TypeVar
+
+_Item = TypeVar("_Item")
 
 Role = Literal["product", "test", "fixture", "helper", "third party", "stdlib"]
 ROLES: tuple[Role, ...] = ("product", "test", "fixture", "helper", "third party", "stdlib")
@@ -39,6 +41,7 @@ _XUNIT = re.compile(
 )
 _ANONYMOUS = frozenset(("<module>", "<lambda>", "<listcomp>", "<genexpr>", "<dictcomp>", "<setcomp>"))
 _SHOWN_OUTSIDE = 3
+_LONGEST_CYCLE = 4
 
 
 class Roles:
@@ -88,7 +91,8 @@ class Roles:
         if place != "project":
             return "third party" if place == "third party" else "stdlib"
         kind = self._kind(shown)
-        name = _outermost(qualname)
+        # A function within a test has the name that a printed traceback gives it, which says no more.
+        name = qualname.rpartition(".")[2]
         if is_fixture or (kind != "product" and _XUNIT.fullmatch(name)):
             return "fixture"
         if kind == "tests" and (name.startswith(self._test_functions) or name in _ANONYMOUS):
@@ -157,6 +161,20 @@ class Roles:
         return ("project", inner) if is_own else ("third party", before + inner)
 
 
+def without_repeats(items: Iterable[_Item], key: Callable[[_Item], object]) -> list[_Item]:
+    """Leave out what a recursion repeats: a run of at most four items with the keys of the run before it."""
+    kept: list[_Item] = []
+    keys: list[object] = []
+    for item in items:
+        kept.append(item)
+        keys.append(key(item))
+        for length in range(1, _LONGEST_CYCLE + 1):
+            if keys[-length:] == keys[-2 * length : -length]:
+                del kept[-length:], keys[-length:]
+                break
+    return kept
+
+
 def _slashed(path: str) -> str:
     text = path.replace("\\", "/").removeprefix("//?/")
     return text.rstrip("/") or "/"
@@ -176,8 +194,3 @@ def _place_without_file(path: str) -> tuple[str, str]:
     word = re.split(r"[^\w.]", path[1:-1], maxsplit=1)[0]
     is_known = word in ("string", "stdin", "")
     return "stdlib" if is_known else "third party", f"<{word}>"
-
-
-def _outermost(qualname: str) -> str:
-    """Return the name of the function that all of *qualname* is written in, without its classes."""
-    return qualname.partition(".<locals>")[0].rpartition(".")[2]

@@ -14,6 +14,7 @@ from functools import lru_cache
 
 from pytest_qeattention.defects.frames import Roles
 from pytest_qeattention.defects.record import Frame, Role
+from pytest_qeattention.defects.stack import CALLERS_OF_FIXTURES, without_machinery
 from pytest_qeattention.defects.traceback_text import Place
 
 _LONGEST_PATH = 1_000
@@ -27,7 +28,6 @@ _FOREIGN_TEST = re.compile(
     r"\.(?:test|spec)\.[cm]?[jt]sx?$|_test\.(?:go|cc|cpp|cxx)$|(?:^|/)(?:tests?|__tests__|spec)/"
     r"|(?:^|/)(?:Test\w*|\w+(?:Tests?|IT|TestCase))\.(?:java|kt|groovy|scala)$"
 )
-_MACHINERY = re.compile(r"^site-packages/(?:_pytest|pluggy|pytest)/|^<stdlib>/unittest/")
 _INSTALLED = ("site-packages/", "<stdlib>/")
 
 
@@ -65,18 +65,13 @@ class GuessedPlaces:
         path = self._below_root(path)
         return self._roles.display(path) if _is_python(path) else path.removeprefix("./")
 
-    def frames(self, places: Sequence[Place], phase: str) -> tuple[Frame, ...]:
+    def frames(self, places: Sequence[Place]) -> list[Frame]:
         """Return the frames of a stack, outermost first, without those of the machinery that called the test."""
-        known = _without_machinery([self._known(place) for place in places])
-        frames: list[Frame] = []
-        has_fixture = phase not in ("setup", "teardown")
-        for frame in known:
-            if frame.role in ("test", "helper") and not has_fixture and frame.path.endswith(".py"):
-                # What pytest calls before and after a test is a fixture, or a method that stands for one.
-                frame = replace(frame, role="fixture")
-            has_fixture = has_fixture or frame.role == "fixture"
-            frames.append(frame)
-        return tuple(frames)
+        marked = [
+            replace(place, is_fixture=True) if at and _calls_fixture(places[at - 1]) else place
+            for at, place in enumerate(places)
+        ]
+        return without_machinery(list(map(self._known, marked)))
 
     def _frame(self, place: Place) -> Frame:
         return Frame.of(self.display(place.path), place.line, place.function, place.statement, self._role(place))
@@ -126,12 +121,5 @@ def _shared_directory(paths: Iterable[str]) -> str:
     return "/".join([*shared, ""])
 
 
-def _without_machinery(frames: list[Frame]) -> list[Frame]:
-    """Leave out what calls tests, before the first frame of the project, and what raises for them, after the last."""
-    own = [at for at, frame in enumerate(frames) if not frame.path.startswith((*_INSTALLED, "<"))]
-    if not own:
-        return frames
-    machinery = [at for at, frame in enumerate(frames) if _MACHINERY.match(frame.path)]
-    start = max((at + 1 for at in machinery if at < own[0]), default=0)
-    end = min((at for at in machinery if at > own[-1]), default=len(frames))
-    return frames[start:end]
+def _calls_fixture(place: Place) -> bool:
+    return _slashed(place.path).endswith("/_pytest/fixtures.py") and place.function in CALLERS_OF_FIXTURES

@@ -11,9 +11,11 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from pytest_qeattention.defects.assertion_text import told_assertion
+from pytest_qeattention.defects.doctest_text import doctest_path, parse_doctest
 from pytest_qeattention.defects.foreign_traces import parse_foreign
 from pytest_qeattention.defects.guessed_places import GuessedPlaces, is_absolute
-from pytest_qeattention.defects.record import FailureRecord, Phase, Raised, TestFacts, culprit_of
+from pytest_qeattention.defects.record import FailureRecord, Phase, Raised, TestFacts, culprit_of, fixture_of
+from pytest_qeattention.defects.stack import AROUND, with_fixtures, with_test
 from pytest_qeattention.defects.traceback_text import Trace, missing_fixture, parse_traceback, split_type
 
 _LONGEST_HALF = 1 << 16
@@ -29,13 +31,17 @@ _QUOTED = re.compile(r'^failed on (?:setup|teardown) with "(.*?)"?$', re.DOTALL)
 _CRASH = re.compile(
     r"""^(?:failed on setup with ")?worker '[^']*' crashed while running|Fatal Python error|^Segmentation fault"""
 )
+_CRASHED = re.compile(r"worker '[^']*' crashed while running ")
 _TIMEOUT = re.compile(
     r"^(?:E +)?(?:Failed: )?Timeout (?:\(>|>)[\d.]+ ?s|^test timed out after \d|^Exceeded timeout of \d+ ?m?s",
     re.MULTILINE,
 )
 _ANSI = re.compile(r"(?:\x1b|#x1B)\[[0-9;]*[A-Za-z]")
+# What XML can't hold, as pytest writes it.
+_ESCAPED = re.compile(r"(?<!&)#x(0[0-8BCEF]|1[0-9A-F]|7F|D[89A-F][0-9A-F]{2}|FFF[EF])")
 _LOG = re.compile(r"\b(WARN(?:ING)?|ERROR|CRITICAL|FATAL|SEVERE)\b[\]:]*\s+(?!failures?\b)(.+)")
 _PYTEST_LOG = re.compile(r"^(\S+?):[\w.-]+\.py:\d+ (.*)$")
+_OF_SUBTESTS = re.compile(r"(?:Failed: )?contains \d+ failed subtests?")
 _OF_CLASS = re.compile(r"^(\w+) \(([\w.]+)\)$")
 _FAILED_TEST = "unittest.loader._FailedTest"
 _TEST_MODULE = re.compile(r"^test_\w+$|^\w+_test$")
@@ -91,32 +97,53 @@ class Case:
     output: LongText = field(default_factory=LongText)
 
 
+def of_one_failure(case: Case, faults: list[Fault]) -> list[list[Fault]]:
+    """Return those of *faults* that are told together.
+
+    pytest gives a test whose subtests fail a failure for each, and one that counts them; a test that fails before and
+    after it runs has both; a file that was collected in two ways has its failure twice. Elsewhere several failures of
+    a test case are what one run of it had to say.
+    """
+    own = [fault for fault in faults if not _OF_SUBTESTS.fullmatch(fault.message.strip())]
+    if len(own) == len(faults) and case.suite.get("name") != "pytest":
+        return [faults]
+    if own and own[0].message == "collection failure":
+        return [own[:1]]
+    return [[fault] for fault in own or faults]
+
+
 def failure_record(
     case: Case, faults: list[Fault], guessed: GuessedPlaces, environment: Mapping[str, str]
 ) -> FailureRecord:
     """Return the record of *case* for those of its failures that count; *guessed* learns from it."""
-    texts = [_ANSI.sub("", str(fault.text)).replace("\r\n", "\n").strip("\n") for fault in faults]
-    messages = [_ANSI.sub("", fault.message).replace("\r\n", "\n").strip() for fault in faults]
-    phase = _phase(faults[0], messages[0], texts[0], case)
+    told = [(fault.type, _plain(fault.message).strip(), _plain(str(fault.text)).strip("\n")) for fault in faults]
+    (_, message, text), *_ = told
+    run = _run_phase(faults[0], message, case)
+    phase = _phase(run, message, text)
     traces: list[Trace] = []
-    for fault, text, message in zip(faults, texts, messages, strict=True):
-        found = _traces(text, fault.type, message)
+    for type_, message_, text_ in told:
+        found = _traces(text_, type_, message_)
         # Of several failures the first is the one that the others follow.
-        traces += [Trace(t.type, t.message, "group", t.places) if traces and not i else t for i, t in enumerate(found)]
-    lookup = missing_fixture(texts[0])
+        traces += [replace(trace, link="group") if traces and not at else trace for at, trace in enumerate(found)]
+    lookup = missing_fixture(text)
     places = [place.path for trace in traces for place in trace.places] + ([lookup[1]] if lookup else [])
+    document = doctest_path(text)
+    if document:
+        places.append(document)
     path, qualname = _test_address(case, guessed.own(places))
     guessed.learn(places, path)
     path = guessed.display(path)
-    chain = tuple(_raised(trace, guessed, phase) for trace in traces)
+    chain = tuple(_raised(trace, guessed) for trace in traces)
+    if not document:
+        chain = with_test(chain, path, qualname.rpartition("::")[2])
+    chain = with_fixtures(chain, run)
     if not path:
         path = next((frame.path for raised in chain for frame in raised.frames if frame.role == "test"), "")
     name = case.attributes.get("name", "")
     _, bracket, parameters = name.partition("[")
-    first = chain[0] if chain else None
     fixture = _missing_name(lookup[0]) if lookup else None
-    if fixture is None and phase in ("setup", "teardown") and first:
-        fixture = next((frame.qualname for frame in first.frames if frame.role == "fixture"), None)
+    if fixture is None and run in AROUND:
+        fixture = fixture_of(chain) or None
     return FailureRecord.of(
         _nodeid(case),
         phase,
@@ -135,6 +162,11 @@ def failure_record(
     )
 
 
+def _plain(text: str) -> str:
+    text = _ESCAPED.sub(lambda found: chr(int(found[1], 16)), _ANSI.sub("", text))
+    return text.replace("\r\n", "\n")
+
+
 def _nodeid(case: Case) -> str:
     own, suite = case.attributes, case.suite
     place = own.get("file") or own.get("classname", own.get("class"))
@@ -143,11 +175,8 @@ def _nodeid(case: Case) -> str:
     return f"{place}::{own.get('name', '')}"
 
 
-def _phase(fault: Fault, message: str, text: str, case: Case) -> Phase:
-    if _CRASH.search(message[:_LONGEST_LINE]) or _CRASH.search(text[:_LONGEST_LINE]):
-        return "crash"
-    if _TIMEOUT.search(message[:_LONGEST_LINE]) or _TIMEOUT.search(text[:_LONGEST_LINE]):
-        return "timeout"
+def _run_phase(fault: Fault, message: str, case: Case) -> Phase:
+    """Return which phase of the test it was that failed."""
     for phase, pattern in _PHASES:
         if pattern.search(message):
             return phase
@@ -160,16 +189,29 @@ def _phase(fault: Fault, message: str, text: str, case: Case) -> Phase:
     return "collect" if is_of_loader or (not name and fault.tag == "error") else "call"
 
 
+def _phase(run: Phase, message: str, text: str) -> Phase:
+    said = message[:_LONGEST_LINE], text[:_LONGEST_LINE]
+    if any(map(_CRASH.search, said)):
+        return "crash"
+    return "timeout" if any(map(_TIMEOUT.search, said)) else run
+
+
 def _traces(text: str, type_: str, message: str) -> tuple[Trace, ...]:
     """Return what was raised, outermost first, by the best that type, message and text of a failure tell."""
     quoted = _QUOTED.match(message)
     message = quoted[1] if quoted else message
+    if _CRASHED.match(text or message):
+        # What pytest-xdist says of it names the worker, which tells nothing of the failure.
+        return ()
     lookup = missing_fixture(text)
     if lookup:
         return (Trace("_pytest.fixtures.FixtureLookupError", lookup[0], None, ()),)
-    traces = parse_traceback(text) or parse_foreign(text, type_, message)
+    traces = parse_doctest(text) or parse_traceback(text) or parse_foreign(text, type_, message)
     if traces:
         first = traces[0]
+        if first.type.endswith("Collector.CollectError") and len(traces) > 1:
+            # What pytest raises of an error to collect holds its traceback as text.
+            return (replace(traces[1], link=None), *traces[2:])
         if not first.type:
             traces = (Trace(type_, first.message, None, first.places), *traces[1:])
         return traces
@@ -184,8 +226,8 @@ def _traces(text: str, type_: str, message: str) -> tuple[Trace, ...]:
     return (Trace(told_type, told, None, ()) if is_type else Trace("", said, None, ()),)
 
 
-def _raised(trace: Trace, guessed: GuessedPlaces, phase: Phase) -> Raised:
-    frames = Raised.of("", "", None, guessed.frames(trace.places, phase)).frames
+def _raised(trace: Trace, guessed: GuessedPlaces) -> Raised:
+    frames = Raised.of("", "", None, guessed.frames(trace.places)).frames
     return replace(_said(trace.type, trace.message), link=trace.link, frames=frames)
 
 
@@ -208,6 +250,8 @@ def _test_address(case: Case, places: list[str]) -> tuple[str, str]:
         # A module that could not be collected is a test case named after it.
         return _module_path(bare.split("."), places), ""
     dotted = classname.split(".") if classname else []
+    if document := _document(bare, dotted, places):
+        return document, bare
     path = own.get("file") or own.get("filepath", "")
     for end in range(len(dotted), 0, -1) if not path and _is_python_module(classname) else ():
         if found := _module_path(dotted[:end], places):
@@ -219,6 +263,14 @@ def _test_address(case: Case, places: list[str]) -> tuple[str, str]:
         # The last directories of a path are the first names of a class, or none of them is.
         classes = dotted[len(dotted) - dotted[::-1].index(parts[-1]) :]
     return path, "::".join([*classes, bare])
+
+
+def _document(name: str, dotted: list[str], places: list[str]) -> str:
+    """Return the path of a file whose doctest is test *name* of what pytest calls class *dotted*; "" for any other."""
+    if "." in name and name == ".".join(dotted[-2:]):
+        return "/".join([*dotted[:-2], name])
+    is_of_module = f"{name}.".startswith(".".join([*dotted, ""]))
+    return _module_path(dotted, places) if dotted and is_of_module else ""
 
 
 def _is_python_module(name: str) -> bool:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_qeattention.defects.guessed_places import GuessedPlaces
-from pytest_qeattention.defects.junit_case import Case, Fault, LongText, failure_record
+from pytest_qeattention.defects.junit_case import Case, Fault, LongText, failure_record, of_one_failure
 from pytest_qeattention.defects.record import FailureRecord
 from pytest_qeattention.defects.xml_stream import LONGEST_ATTRIBUTE, StreamError, XMLStream
 from pytest_qeattention.wording import counted
@@ -174,10 +174,12 @@ class _Reader:
         final = [fault for fault in case.faults if fault.tag in ("failure", "error")]
         if not final and all(fault.tag.startswith("flaky") for fault in case.faults):
             self._flaky += 1
-        elif len(self._failures) >= MOST_FAILURES:
-            self.left_out += 1
         else:
-            self._failures.append(failure_record(case, final or case.faults[:1], self._places, self._environment))
+            for faults in of_one_failure(case, final or case.faults[:1]):
+                if len(self._failures) >= MOST_FAILURES:
+                    self.left_out += 1
+                else:
+                    self._failures.append(failure_record(case, faults, self._places, self._environment))
 
 
 def _short(attributes: Mapping[str, str]) -> dict[str, str]:

@@ -12,6 +12,7 @@ import difflib
 import getpass
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -27,7 +28,15 @@ from pytest_qeattention.defects.knowledge_file import (
 )
 from pytest_qeattention.defects.pattern import Pattern
 from pytest_qeattention.defects.secrets import redact
-from pytest_qeattention.defects.statements import LONGEST_URL, Kind, Rule, Source, Statement, checked_name
+from pytest_qeattention.defects.statements import (
+    LONGEST_URL,
+    Kind,
+    Rule,
+    Source,
+    Statement,
+    checked_date,
+    checked_name,
+)
 from pytest_qeattention.wording import counted
 
 _NEAR = 0.6
@@ -51,6 +60,8 @@ class Defect:
     """When it was closed; None for an open one."""
     merged: tuple[str, ...] = ()
     """Names of the defects that were merged into it."""
+    expires: str | None = None
+    """The last day, ``2026-12-31``, on which a gate may let it pass; None where nobody set one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +143,8 @@ class Knowledge:
             urls = sorted((each.at, each.value) for each in said if each.kind == "url" and each.value)
             url, state = newest.get("url"), newest.get("state")
             is_closed = state is not None and state.value == "closed"
+            days = [each.value for each in said if each.kind == "expires" and each.value]
+            expires = newest.get("expires")
             found[name] = Defect(
                 name,
                 url.value if url is not None else urls[-1][1] if urls else None,
@@ -139,6 +152,8 @@ class Knowledge:
                 min(each.at for each in said),
                 state.at if state is not None and is_closed else None,
                 merged_names,
+                # Of several that were merged the first to end counts, until a day is set for the one they are.
+                expires.value if expires is not None else min(days, default=None),
             )
         return found
 
@@ -235,15 +250,22 @@ class Teacher:
         name: str,
         *,
         url: str | None = None,
+        until: str | None = None,
         is_confirmed: bool = True,
     ) -> Knowledge:
-        """Say that failures are the defect *name*, which may be new; or that they are not, if it is known."""
+        """Say that failures are the defect *name*, which may be new; or that they are not, if it is known.
+
+        *until* is the last day, UTC, on which a gate may let the defect pass.
+        """
+        day = None if until is None else checked_day(until)
 
         def said(known: Knowledge, at: str) -> list[Statement]:
             defect = known.new_or_known(name) if is_confirmed else known.resolve(name)
             statements = self._named(known, defect, at)
             if url is not None:
                 statements.append(self._say("url", defect, at, checked_url(url)))
+            if day is not None:
+                statements.append(self._say("expires", defect, at, day))
             value = "confirm" if is_confirmed else "reject"
             unique = {pattern.id: pattern for pattern in patterns}
             for pattern in unique.values():
@@ -359,6 +381,18 @@ def checked_url(url: str) -> str | None:
     if len(shown) > LONGEST_URL or not shown.isprintable() or " " in shown:
         raise KnowledgeError("the URL has spaces or signs that no URL has, or is too long, so nothing was changed")
     return shown
+
+
+def checked_day(text: str) -> str:
+    """Return the day that *text* names; KnowledgeError for what is none, and for one that is over in UTC."""
+    try:
+        day = checked_date(text.strip())
+    except ValueError as error:
+        raise KnowledgeError(f"{error}, so nothing was changed; give the last day, as 2026-12-31") from error
+    today = datetime.now(timezone.utc).date().isoformat()
+    if day < today:
+        raise KnowledgeError(f"{day} is over (today is {today}, UTC), so nothing was changed; give a day to come")
+    return day
 
 
 def _age(statement: Statement) -> tuple[str, str, str]:

@@ -1,7 +1,8 @@
 """Which known defect a failure is: by its signature, by rules that people wrote, by what it is like.
 
-A failure is first looked up by its exact signature, then by the rules; what is left is compared with the patterns of
-labelled failures, and the scores are taken together for each defect over all that it was seen to do.
+A failure that a person labelled is known when the same test fails again in the same way. Then rules are asked, and what
+is left is compared with all that the known defects were seen to do (`scoring`), which gives each a probability, and one
+to the failure's being new.
 
 PYTEST_DONT_REWRITE
 """
@@ -9,44 +10,28 @@ PYTEST_DONT_REWRITE
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
+import numpy as np
+
 from pytest_qeattention.defects.knowledge import Knowledge, Label
+from pytest_qeattention.defects.match_model import MatchModel, MatchModelError, shipped
+from pytest_qeattention.defects.match_reasons import against, for_defect, grounds_of, shown
 from pytest_qeattention.defects.model import Basis, Cause, DefectsReport, Match, State
 from pytest_qeattention.defects.pattern import Pattern
-from pytest_qeattention.defects.pattern_index import Feature, PatternIndex
+from pytest_qeattention.defects.pattern_table import COLUMNS, FloatArray
 from pytest_qeattention.defects.record import FailureRecord
+from pytest_qeattention.defects.scoring import Compared, Scorer
 from pytest_qeattention.defects.statements import Rule
 from pytest_qeattention.wording import counted, first_names
 
-LIKELY = 0.5
-"""Least score of a defect that a failure is likely to be.
-
-Set by hand and not calibrated: scores are cosines, no probabilities, and so a score alone never makes a defect known.
-"""
-MARGIN = 0.05
-"""By how much its score must be greater than that of the runner-up. Set by hand as well."""
 CAUSE_SHARE = 0.5
 """Share of a cause's failures that must be known as one defect for the cause to be known as it."""
 MOST_CANDIDATES = 5
-_TOP = 3
-_FEATURES_SHOWN = 4
-# What a feature of each kind is part of.
-_GROUND = {
-    "value": "message",
-    "word": "message",
-    "exception": "exception",
-    "culprit": "product frame",
-    "frame": "product frame",
-    "statement": "product frame",
-    "fixture": "fixture",
-    "assertion": "assertion",
-    "test": "test",
-    "test word": "test",
-    "file": "test",
-}
+_LEAST_SHOWN = 0.01
+"""Probability of a defect that is named beside the one that a failure is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,131 +42,199 @@ class Verdict:
     defect: str | None
     reasons: tuple[str, ...]
     candidates: tuple[tuple[str, float], ...]
-    """Defects and scores from 0 to 1, best first."""
+    """Defects and their probabilities, best first."""
     basis: Basis | None = None
     grounds: frozenset[str] = frozenset()
+    confidence: float | None = None
+    """Probability of what is said; None where it was not measured."""
 
     @property
     def match(self) -> Match:
         """Return what is said of the failure."""
-        return Match(self.state, self.defect, None, self.reasons, self.basis, self.grounds)
+        return Match(self.state, self.defect, self.confidence, self.reasons, self.basis, self.grounds)
 
 
 class Matcher:
-    """Match failures with what is known. Making one reads all labels; matching one failure looks at a few."""
+    """Match failures with what is known. Making one reads all labels; matching a failure looks at a few.
 
-    def __init__(self, knowledge: Knowledge) -> None:
+    *model* weighs what failures have in common, that of the package if None; `problem` says why there is none.
+    """
+
+    def __init__(self, knowledge: Knowledge, model: MatchModel | None = None) -> None:
         self._knowledge = knowledge
+        self.problem: str | None = None
         self._labels: list[Label] = list(knowledge.labels)
-        self._ids = [label.pattern.id for label in self._labels]
-        self._by_signature: dict[str, list[int]] = {}
-        for place, label in enumerate(self._labels):
-            self._by_signature.setdefault(label.pattern.signature, []).append(place)
-        self._index = PatternIndex([label.pattern for label in self._labels])
-        self._verdicts: dict[Pattern, Verdict] = {}
+        self._by_signature: dict[str, list[Label]] = {}
+        self._by_id: dict[str, list[Label]] = {}
+        self._rejected: dict[str, list[Pattern]] = {}
+        for label in self._labels:
+            self._by_signature.setdefault(label.pattern.signature, []).append(label)
+            self._by_id.setdefault(label.pattern.id, []).append(label)
+            if not label.is_confirmed:
+                self._rejected.setdefault(label.defect, []).append(label.pattern)
+        confirmed = [label for label in self._labels if label.is_confirmed]
+        self._names = sorted({label.defect for label in confirmed})
+        self._scorer: Scorer | None = None
+        self._verdicts: dict[str, Verdict] = {}
+        if confirmed:
+            number = {name: at for at, name in enumerate(self._names)}
+            try:
+                chosen = shipped() if model is None else model
+            except MatchModelError as error:
+                self.problem = str(error)
+            else:
+                patterns = [label.pattern for label in confirmed]
+                self._scorer = Scorer(patterns, [number[label.defect] for label in confirmed], chosen)
 
     def match(self, report: DefectsReport) -> DefectsReport:
-        """Return *report* with a match for each cause, and the candidates of each failure."""
-        verdicts = [self.verdict(record) for record in report.records]
+        """Return *report* with a match for each cause and failure, and the candidates of each failure."""
+        verdicts = self.verdicts([Pattern.of(record) for record in report.records])
         causes = tuple(replace(cause, match=self._of_cause(cause, verdicts)) for cause in report.causes)
         candidates = {place: verdict.candidates for place, verdict in enumerate(verdicts) if verdict.candidates}
         matches = {place: verdict.match for place, verdict in enumerate(verdicts)}
-        return replace(report, causes=causes, candidates=candidates, matches=matches, knowledge=self._knowledge.summary)
+        problems = report.problems if self.problem is None else (*report.problems, self.problem)
+        return replace(
+            report,
+            causes=causes,
+            candidates=candidates,
+            matches=matches,
+            problems=problems,
+            knowledge=self._knowledge.summary,
+        )
 
     def verdict(self, failure: FailureRecord | Pattern) -> Verdict:
         """Return which defect one failure is. It is new where nothing is known."""
-        pattern = failure if isinstance(failure, Pattern) else Pattern.of(failure)
-        # Parameters decide nothing here, and a test may fail with thousands of them.
-        pattern = replace(pattern, parameters=())
-        found = self._verdicts.get(pattern)
+        return self.verdicts([failure if isinstance(failure, Pattern) else Pattern.of(failure)])[0]
+
+    def verdicts(self, patterns: Sequence[Pattern]) -> list[Verdict]:
+        """Return which defect each failure is; one test that fails in one way is one, whatever its parameters."""
+        first: dict[str, Pattern] = {}
+        ids = [pattern.id for pattern in patterns]
+        for own, pattern in zip(ids, patterns, strict=True):
+            if own not in self._verdicts:
+                first.setdefault(own, pattern)
+        asked = list(first.values())
+        if self._knowledge.is_empty:
+            nothing = Verdict("new", None, ("nothing is known of any defect yet",), ())
+            return [nothing] * len(ids)
+        compared = [None] * len(asked) if self._scorer is None else self._scorer.compare(asked)
+        for own, pattern, each in zip(first, asked, compared, strict=True):
+            self._verdicts[own] = self._verdict(pattern, each)
+        return [self._verdicts[own] for own in ids]
+
+    def _verdict(self, pattern: Pattern, compared: Compared | None) -> Verdict:
+        scored = self._scored(pattern, compared)
+        found = self._by_own_label(pattern, scored) or self._by_rule(pattern, scored)
         if found is None:
-            found = self._verdicts[pattern] = self._verdict(pattern)
+            found = self._by_score(pattern, scored)
         return found
 
-    def _verdict(self, pattern: Pattern) -> Verdict:
-        if self._knowledge.is_empty:
-            return Verdict("new", None, ("nothing is known of any defect yet",), ())
-        scores, nearest = self._scores(pattern)
-        certain = self._by_exact_signature(pattern, scores) or self._by_rule(pattern, scores)
-        if certain is not None:
-            return certain
-        candidates = _ranked(scores)
-        if not candidates:
-            return Verdict("new", None, ("shares nothing with a labelled failure",), ())
-        (name, score), rest = candidates[0], candidates[1:]
-        runner_up = f"; runner-up {rest[0][0]} has {rest[0][1]:.2f}" if rest else ""
-        if score < LIKELY:
-            return Verdict("new", None, (f"nearest is {name} with {score:.2f}, less than {LIKELY:.2f}",), candidates)
-        if rest and score - rest[0][1] < MARGIN:
-            return Verdict("new", None, (f"between {name} with {score:.2f} and {rest[0][0]}{runner_up}",), candidates)
-        shown = _shown(self._index.shared(pattern, nearest[name]))
-        reasons = [f"like a failure of {name}: score {score:.2f}{runner_up}", f"both have {shown}"]
-        if self._knowledge.defects[name].state == "closed":
-            reasons.append(f"{name} is closed")
-        grounds = frozenset(_GROUND[kind] for kind, _ in self._index.shared(pattern, nearest[name]))
-        return Verdict("likely", name, tuple(reasons), candidates, "score", grounds)
+    def _scored(self, pattern: Pattern, compared: Compared | None) -> _Scored:
+        """Return the probabilities of the defects that *pattern* may be; what was said against one is heeded."""
+        if compared is None or self._scorer is None:
+            return _NOTHING
+        names = [self._names[number] for number in compared.defects]
+        kept = [at for at, name in enumerate(names) if not self._is_rejected(pattern, name, compared.defects[at])]
+        model = self._scorer.model
+        numbers = compared.numbers[kept]
+        odds = model.probabilities(numbers, compared.novelty, compared.is_framed)
+        order = sorted(range(len(kept)), key=lambda at: (-odds[at], names[kept[at]]))
+        return _Scored(
+            tuple((names[kept[at]], float(odds[at])) for at in order), numbers[order], float(odds[-1]), model
+        )
 
-    def _scores(self, pattern: Pattern) -> tuple[dict[str, float], dict[str, int]]:
-        """Return the score of each defect near *pattern*, and the place of its nearest label."""
-        confirmed: dict[str, list[float]] = {}
-        rejected: dict[str, float] = {}
-        nearest: dict[str, int] = {}
-        own = pattern.id
-        for score, place in self._index.nearest(pattern):
-            label = self._labels[place]
-            if not label.is_confirmed:
-                # Said of this very failure, it holds whatever else is alike.
-                against = 2.0 if self._ids[place] == own else score
-                rejected[label.defect] = max(against, rejected.get(label.defect, 0.0))
-                continue
-            confirmed.setdefault(label.defect, []).append(score)
-            nearest.setdefault(label.defect, place)
-        scores = {
-            name: (found[0] + sum(found[:_TOP]) / len(found[:_TOP])) / 2
-            for name, found in confirmed.items()
-            if rejected.get(name, -1.0) < found[0]
-        }
-        return scores, nearest
+    def _is_rejected(self, pattern: Pattern, name: str, number: int) -> bool:
+        """Tell whether *pattern* is more like failures that were said not to be the defect than like those that are."""
+        rejected = self._rejected.get(name)
+        if not rejected or self._scorer is None:
+            return False
+        if any(other.id == pattern.id for other in rejected):
+            return True
+        return self._scorer.likeness(pattern, rejected) >= self._scorer.likeness_of(pattern, number)
 
-    def _by_exact_signature(self, pattern: Pattern, scores: Mapping[str, float]) -> Verdict | None:
-        places = self._by_signature.get(pattern.signature, ())
-        labels = [self._labels[place] for place in places]
-        own = pattern.id
-        of_own = [self._labels[place] for place in places if self._ids[place] == own]
-        rejected_here = {each.defect for each in of_own if not each.is_confirmed}
-        claims = [each for each in labels if each.is_confirmed and each.defect not in rejected_here]
+    def _by_own_label(self, pattern: Pattern, scored: _Scored) -> Verdict | None:
+        """Judge by what was said of the same test failing in the same way, and else of that way of failing."""
+        labels = self._by_signature.get(pattern.signature, [])
+        own = self._by_id.get(pattern.id, [])
+        rejected_here = {label.defect for label in own if not label.is_confirmed}
+        claims = [label for label in labels if label.is_confirmed and label.defect not in rejected_here]
         if not claims:
             return None
-        # What was said of this very test counts before what was said of others.
-        of_test = [each for each in of_own if each.is_confirmed]
-        newest = max(of_test or claims, key=lambda each: (each.at, each.defect))
+        of_test = [label for label in own if label.is_confirmed]
+        newest = max(of_test or claims, key=lambda label: (label.at, label.defect))
         name = newest.defect
-        others = sorted({each.defect for each in claims} - {name})
-        same = sum(each.defect == name for each in claims)
+        others = sorted({label.defect for label in claims} - {name})
+        same = sum(label.defect == name for label in claims)
         by = f" by {newest.by}" if newest.by else ""
         reason = f"same exception, message and place as {counted(same, 'labelled failure')} (last {newest.at[:10]}{by})"
-        candidates = _ranked({**scores, name: 1.0}, first=name)
         grounds = _of_signature(pattern)
-        is_disputed = any(not each.is_confirmed and each.defect == name for each in labels)
-        if not of_test and (others or is_disputed):
+        of = dict(scored.probabilities)
+        if of_test:
+            if not pattern.type and not pattern.template:
+                reason = f"the same test failed as {name}; it says nothing of why"
+                return Verdict("likely", name, (reason,), _ranked(scored.probabilities, name), "signature", grounds)
+            candidates = _ranked(scored.probabilities, name)
+            found = Verdict("known", name, (reason,), candidates, "signature", grounds, of.get(name))
+            if scored.model is None or of.get(name, 0.0) >= scored.model.known_again:
+                return self._certain(found)
+            # What it says is said of much else too.
+            other = next((each for each in scored.probabilities if each[0] != name), ("a new defect", scored.new))
+            is_new = other[1] < scored.new
+            why = f"it says so little that it may be {'a new defect' if is_new else other[0]} as well"
+            shares = f"probability {of.get(name, 0.0):.2f}, of {'a new one' if is_new else other[0]} "
+            shares += f"{scored.new if is_new else other[1]:.2f}"
+            return replace(found, state="likely", reasons=(reason, f"{why} ({shares})"))
+        is_disputed = any(not label.is_confirmed and label.defect == name for label in labels)
+        if others or is_disputed:
             why = (
                 f"so do failures of {first_names(others)}" if others else f"one such failure was said not to be {name}"
             )
-            return Verdict("likely", name, (reason, why), candidates, "signature", grounds)
-        if not pattern.type and not pattern.template:
-            reason = f"the same test failed as {name}; it says nothing of why"
-            return Verdict("likely", name, (reason,), candidates, "signature", grounds)
-        return self._certain(Verdict("known", name, (reason,), candidates, "signature", grounds))
+            candidates = _ranked(scored.probabilities, name)
+            return Verdict("likely", name, (reason, why), candidates, "signature", grounds, of.get(name))
+        if scored.model is None:
+            return self._certain(Verdict("known", name, (reason,), ((name, 1.0),), "signature", grounds))
+        found = self._by_score(pattern, scored)
+        if found.defect != name:
+            return None
+        reasons = (reason, *found.reasons)
+        return replace(found, reasons=reasons, basis="signature", grounds=found.grounds | grounds)
 
-    def _by_rule(self, pattern: Pattern, scores: Mapping[str, float]) -> Verdict | None:
+    def _by_rule(self, pattern: Pattern, scored: _Scored) -> Verdict | None:
         signature = self._by_signature.get(pattern.signature, ())
-        rejected = {self._labels[place].defect for place in signature if not self._labels[place].is_confirmed}
+        rejected = {label.defect for label in signature if not label.is_confirmed}
         for name, rule in self._knowledge.rules:
             if name not in rejected and matches(rule, pattern):
                 reasons = (f"by the rule {shown_rule(rule)}",)
-                candidates = _ranked({**scores, name: 1.0}, name)
+                candidates = _ranked(scored.probabilities, name, 1.0)
                 return self._certain(Verdict("known", name, reasons, candidates, "rule", _of_rule(rule)))
         return None
+
+    def _by_score(self, pattern: Pattern, scored: _Scored) -> Verdict:
+        candidates = _ranked(scored.probabilities)
+        if not scored.probabilities or scored.model is None:
+            return Verdict("new", None, ("shares nothing with a labelled failure",), ())
+        (name, probability), *rest = scored.probabilities
+        model = scored.model
+        own = scored.numbers[0]
+        weights, _ = model.rows(bool(pattern.frames))
+        if probability < model.likely:
+            differs = against(pattern, own, weights)
+            has = f", which has {differs}" if differs else ""
+            reason = f"new with probability {scored.new:.2f}; nearest is {name} with {probability:.2f}{has}"
+            return Verdict("new", None, (reason,), candidates, confidence=scored.new)
+        second = scored.numbers[1] if rest else None
+        because = for_defect(pattern, own, second, weights)
+        reasons = [f"probability {probability:.2f}: {shown(because)}" if because else f"probability {probability:.2f}"]
+        if rest and rest[0][1] >= _LEAST_SHOWN and second is not None:
+            differs = against(pattern, second, weights)
+            reasons.append(f"not {rest[0][0]} ({rest[0][1]:.2f})" + (f": {differs}" if differs else ""))
+        grounds = grounds_of(own, weights)
+        if probability >= model.known:
+            found = Verdict("known", name, tuple(reasons), candidates, "score", grounds, probability)
+            return self._certain(found)
+        if self._knowledge.defects[name].state == "closed":
+            reasons.append(f"{name} is closed")
+        return Verdict("likely", name, tuple(reasons), candidates, "score", grounds, probability)
 
     def _certain(self, verdict: Verdict) -> Verdict:
         defect = self._knowledge.defects[verdict.defect or ""]
@@ -207,9 +260,13 @@ class Matcher:
             reasons.extend(f"{counted(other_count, 'failure')} of it: {other}" for other, other_count in rest[:2])
             is_most = count >= CAUSE_SHARE * total and (not rest or count > rest[0][1])
             state = first.state if is_most else "likely"
-            return Match(state, name, None, tuple(reasons), first.basis, first.grounds)
+            # Failures of the cause that are not the defect speak against it.
+            sure = [each.confidence if each.defect == name else dict(each.candidates).get(name, 0.0) for each in own]
+            numbers = [value for value in sure if value is not None]
+            confidence = float(np.mean(numbers)) if len(numbers) == total else None
+            return Match(state, name, confidence, tuple(reasons), first.basis, first.grounds)
         representative = verdicts[cause.representative]
-        return Match("new", None, None, representative.reasons)
+        return Match("new", None, representative.confidence, representative.reasons)
 
 
 def _of_signature(pattern: Pattern) -> frozenset[str]:
@@ -245,10 +302,31 @@ def shown_rule(rule: Rule) -> str:
     return ", ".join(f"{name} {glob}" for name, glob in parts if glob)
 
 
-def _ranked(scores: Mapping[str, float], first: str | None = None) -> tuple[tuple[str, float], ...]:
-    order = sorted(scores.items(), key=lambda entry: (entry[0] != first, -entry[1], entry[0]))
-    return tuple((name, round(score, 6)) for name, score in order[:MOST_CANDIDATES])
+def _ranked(
+    probabilities: Sequence[tuple[str, float]], first: str | None = None, certain: float | None = None
+) -> tuple[tuple[str, float], ...]:
+    """Return the likest defects; *first* leads, and has the probability *certain* if that is more than its own."""
+    of = dict(probabilities)
+    if first is not None:
+        of[first] = max(of.get(first, 0.0), certain or 0.0)
+        rest = sum(value for name, value in of.items() if name != first)
+        room = 1.0 - of[first]
+        if rest > room:
+            of = {name: value if name == first else value * room / rest for name, value in of.items()}
+    order = sorted(of.items(), key=lambda entry: (entry[0] != first, -entry[1], entry[0]))
+    return tuple((name, round(value, 6)) for name, value in order[:MOST_CANDIDATES])
 
 
-def _shown(shared: Iterable[Feature]) -> str:
-    return ", ".join(f"{kind} {text}" for kind, text in list(shared)[:_FEATURES_SHOWN])
+@dataclass(frozen=True, slots=True)
+class _Scored:
+    """Hold what scoring says of a failure."""
+
+    probabilities: tuple[tuple[str, float], ...]
+    """Best first."""
+    numbers: FloatArray
+    """Of the same defects."""
+    new: float
+    model: MatchModel | None
+
+
+_NOTHING = _Scored((), np.zeros((0, len(COLUMNS))), 1.0, None)

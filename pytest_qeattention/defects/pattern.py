@@ -25,8 +25,11 @@ from pytest_qeattention.defects.plain import Fields
 from pytest_qeattention.defects.record import PHASES, FailureRecord, Phase
 
 LONGEST_TEMPLATE = 1_000
+MOST_USES = 40
 MOST_FRAMES = 20
 """Product frames that are kept, the innermost of them."""
+_ADDRESS = re.compile(r"0x[0-9A-Fa-f]+")
+_CALLED = re.compile(r"(?<![\w.])(?:[^\W\d]\w*\.)*([^\W\d]\w*)\(")
 _SIGNATURE = re.compile(r"[0-9a-f]{16}")
 _FIELDS = (
     "signature",
@@ -44,6 +47,8 @@ _FIELDS = (
     "parameters",
     "test_statement",
     "assertion",
+    "uses",
+    "digest",
 )
 
 
@@ -76,6 +81,10 @@ class Pattern:
     test_statement: str
     """What the test was at when it failed; empty where that is unknown."""
     assertion: Assertion | None
+    uses: tuple[str, ...] = ()
+    """Names of what the test calls, and of its fixtures; empty where its source is unknown."""
+    digest: str = ""
+    """Of the root's message with all its values, but for addresses; 16 hexadecimal digits, empty without a message."""
 
     @classmethod
     def of(cls, record: FailureRecord) -> Pattern:
@@ -100,14 +109,15 @@ class Pattern:
             record.test.parameters,
             of_test[-1].statement if of_test else "",
             record.assertion,
+            _used(record.test),
+            "" if root is None or not root.message else _digest(_ADDRESS.sub("", root.message)),
         )
 
     @property
     def id(self) -> str:
         """Return 16 hexadecimal digits: the same for one test, with any parameters, failing in the same way."""
         parts = (self.signature, self.path, self.test)
-        data = "".join(f"{len(part)}:{part}" for part in parts).encode("utf-8", "backslashreplace")
-        return hashlib.blake2b(data, digest_size=8).hexdigest()
+        return _digest("".join(f"{len(part)}:{part}" for part in parts))
 
     def to_record(self) -> FailureRecord:
         """Return a record of what is known, for whatever compares records."""
@@ -144,6 +154,8 @@ class Pattern:
             "parameters": [list(pair) for pair in self.parameters],
             "test_statement": self.test_statement,
             "assertion": None if self.assertion is None else self.assertion.to_plain(),
+            "uses": list(self.uses),
+            "digest": self.digest,
         }
 
     @classmethod
@@ -176,4 +188,15 @@ class Pattern:
             fields.pairs("parameters", MOST_PARAMETERS, LONGEST_NAME),
             fields.text("test_statement", LONGEST_STATEMENT),
             None if assertion is None else Assertion.from_plain(assertion, fields.path("assertion")),
+            fields.texts("uses", MOST_USES, LONGEST_NAME),
+            fields.text("digest", 16),
         )
+
+
+def _used(test: TestFacts) -> tuple[str, ...]:
+    names = dict.fromkeys(name[:LONGEST_NAME] for name in _CALLED.findall(test.source) if name != test.name)
+    return tuple(sorted({*list(names)[:MOST_USES], *test.fixtures})[:MOST_USES])
+
+
+def _digest(text: str) -> str:
+    return hashlib.blake2b(text.encode("utf-8", "backslashreplace"), digest_size=8).hexdigest()

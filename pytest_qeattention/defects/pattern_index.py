@@ -1,7 +1,7 @@
 """Patterns of labelled failures by what they are made of: finds those near a failure without looking at all.
 
 What a pattern is made of are features: words of its message, values, frames, its exception, its test. A feature counts
-by how few patterns have it. Common ones find nothing, and count in the comparison alone.
+by how few patterns have it, and common ones find nothing.
 
 PYTEST_DONT_REWRITE
 """
@@ -17,12 +17,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pytest_qeattention.defects.pattern import Pattern
 
 MOST_FOUND = 48
-"""Patterns that are compared with a failure."""
+"""Patterns that are found."""
 COMMON = 400
 """A feature that more patterns have finds none, as long as a rarer one is there."""
 _MOST_FEATURES = 80
 _LONGEST_WORD = 60
-# How much a feature of a kind counts beside its rarity. Set by hand, until they are fitted on failures of mutants.
+# How much a feature of a kind counts beside its rarity. Set by hand: what is found is weighed by a fitted model.
 _WEIGHTS: Mapping[str, float] = {
     "value": 1.5,
     "word": 1.0,
@@ -70,7 +70,7 @@ def features(pattern: Pattern) -> tuple[Feature, ...]:
 
 
 class PatternIndex:
-    """Find the patterns nearest to one, by the cosine of their features."""
+    """Find the patterns that share rare features with one."""
 
     def __init__(self, patterns: Sequence[Pattern]) -> None:
         self._numbers: dict[Feature, int] = {}
@@ -93,10 +93,15 @@ class PatternIndex:
         self._unknown = {kind: weight * _rarity(count, 0) for kind, weight in _WEIGHTS.items()}
         self._lengths = array("d", (self._length(own) for own in self._features))
 
-    def nearest(self, pattern: Pattern) -> list[tuple[float, int]]:
-        """Return scores from 0 to 1 and places of the patterns nearest to *pattern*, best first."""
-        own = features(pattern)
-        known = [number for feature in own if (number := self._numbers.get(feature)) is not None]
+    def weight(self, feature: Feature) -> float:
+        """Return how much *feature* counts: the more, the fewer patterns have it."""
+        number = self._numbers.get(feature)
+        return self._unknown[feature[0]] if number is None else self._weights[number]
+
+    def near(self, pattern: Pattern) -> list[int]:
+        """Return the places of patterns that share something rare with *pattern*, those that share most first."""
+        numbers = [self._numbers.get(feature) for feature in features(pattern)]
+        known = [number for number in numbers if number is not None]
         finding = [number for number in known if len(self._postings[number]) <= COMMON]
         if not finding and known:
             finding = [min(known, key=lambda number: (len(self._postings[number]), number))]
@@ -107,23 +112,7 @@ class PatternIndex:
             for place in self._postings[number]:
                 sums[place] = sums.get(place, 0.0) + weight
         best = heapq.nsmallest(MOST_FOUND, ((-total / lengths[place], place) for place, total in sums.items()))
-        # What no pattern has makes the failure less like all of them.
-        squares = sum(weights[number] ** 2 for number in known)
-        squares += sum(self._unknown[kind] ** 2 for kind, text in own if (kind, text) not in self._numbers)
-        length = math.sqrt(squares)
-        mine = frozenset(known)
-        scored = []
-        for _, place in best:
-            shared = sum(weights[number] ** 2 for number in self._features[place] if number in mine)
-            scored.append((min(shared / (length * lengths[place]), 1.0), place))
-        return sorted(scored, key=lambda entry: (-entry[0], entry[1]))
-
-    def shared(self, pattern: Pattern, place: int) -> list[Feature]:
-        """Return the features that *pattern* shares with the one at *place*, those that count most first."""
-        theirs = frozenset(self._features[place])
-        numbers = [(feature, self._numbers.get(feature)) for feature in features(pattern)]
-        both = [(-self._weights[number], feature) for feature, number in numbers if number in theirs]
-        return [feature for _, feature in sorted(both)]
+        return [place for _, place in best]
 
     def _length(self, numbers: Iterable[int]) -> float:
         return math.sqrt(sum(self._weights[number] ** 2 for number in numbers))

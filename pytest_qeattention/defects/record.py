@@ -22,6 +22,7 @@ from pytest_qeattention.defects.facts import (
     Link,
     Raised,
     TestFacts,
+    bare_name,
     safe,
     safe_parameter,
 )
@@ -42,6 +43,7 @@ __all__ = [
     "Role",
     "TestFacts",
     "culprit_of",
+    "fixture_of",
 ]
 
 RECORD_VERSION = 1
@@ -120,26 +122,32 @@ class FailureRecord:
         return root
 
     def signature(self) -> str:
-        """Return 16 hexadecimal digits that are the same for the same failure on any machine.
+        """Return 16 hexadecimal digits that are the same for the same failure, on any machine and however it was told.
 
-        Taken are type and template of the root, and the culprit's qualname or else the failing fixture. A failure
-        that has neither happened in the test itself, so that its file and name stand in their place: messages such
-        as ``assert <number> == <number>`` are the same everywhere.
+        Taken are type and template of the root, and where it came from: the culprit, by its file's name and its own, if
+        the traceback goes through it; or else the fixture that failed. Any other failure happened in the test itself,
+        so that its file and name stand there: messages such as ``assert <number> == <number>`` are the same everywhere.
+        The function that an assert asks counts for nothing, as only a live frame knows which one that is.
         """
         root = self.root
-        parts = ["1"]
+        parts = ["2"]
         if root is None:
             parts.append(self.phase)
         else:
             parts += [root.type, root.masked.template, *(f"{kind}={value}" for kind, value in root.masked.typed)]
-        if self.culprit is not None:
-            parts += ["culprit", self.culprit.qualname]
+        culprit = self.culprit
+        if culprit is not None and self._goes_through(culprit):
+            parts += ["culprit", culprit.path.rpartition("/")[2], bare_name(culprit.qualname)]
         elif self.test.failing_fixture is not None:
-            parts += ["fixture", self.test.failing_fixture]
+            parts += ["fixture", fixture_of(self.chain) or self.test.failing_fixture]
         else:
             parts += ["test", self.test.path, self.test.qualname]
         data = b"".join(len(part).to_bytes(4, "little") + part.encode("utf-8", "backslashreplace") for part in parts)
         return hashlib.blake2b(data, digest_size=8).hexdigest()
+
+    def _goes_through(self, culprit: Frame) -> bool:
+        place = culprit.path, culprit.qualname
+        return any((frame.path, frame.qualname) == place for raised in self.chain for frame in raised.frames)
 
     def to_plain(self) -> dict[str, object]:
         """Return the record as an object of JSON, with its version."""
@@ -216,4 +224,13 @@ def culprit_of(chain: Iterable[Raised]) -> Frame | None:
         for frame in raised.frames[start:]:
             if frame.role == "product":
                 return frame
+    return None
+
+
+def fixture_of(chain: Sequence[Raised]) -> str | None:
+    """Return the name of the function that is the innermost fixture, of what was raised first in one."""
+    for raised in reversed(chain):
+        for frame in reversed(raised.frames):
+            if frame.role == "fixture":
+                return bare_name(frame.qualname)
     return None

@@ -52,9 +52,14 @@ def product_frames(record: FailureRecord) -> tuple[Frame, ...]:
     return tuple(filter(is_of_product, root_frames(record)))
 
 
+def plain(template: str) -> str:
+    """Return *template* without which values are met again."""
+    return _COREFERENCE.sub(r"<\1>", template)
+
+
 def plain_template(record: FailureRecord) -> str | None:
-    """Return the template of the root message without which values are met again."""
-    return None if record.root is None else _COREFERENCE.sub(r"<\1>", record.root.masked.template)
+    """Return the plain template of the root message."""
+    return None if record.root is None else plain(record.root.masked.template)
 
 
 def codes_of(record: FailureRecord) -> tuple[tuple[str, str], ...]:

@@ -13,6 +13,7 @@ import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import date
 from typing import Any, Literal, get_args
 
 from pytest_qeattention.defects.facts import LONGEST_NAME
@@ -23,7 +24,7 @@ VERSION = 1
 LONGEST_DEFECT = 200
 LONGEST_URL = 2_000
 LONGEST_LINE = 200_000
-Kind = Literal["defect", "url", "state", "label", "rule", "merge"]
+Kind = Literal["defect", "url", "state", "expires", "label", "rule", "merge"]
 Source = Literal["human", "automatic"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 SOURCES: tuple[Source, ...] = get_args(Source)
@@ -32,6 +33,7 @@ _VALUES: dict[Kind, tuple[str, ...]] = {
     "label": ("confirm", "reject"),
     "rule": ("on", "off"),
 }
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 _FIELDS = ("version", "kind", "defect", "value", "source", "pattern", "rule", "at", "by")
 
@@ -60,9 +62,9 @@ class Rule:
 class Statement:
     """Hold one statement.
 
-    What *value* is depends on *kind*: ``defect`` none; ``url`` the address; ``state`` ``open`` or ``closed``; ``label``
-    ``confirm`` or ``reject``; ``rule`` ``on`` or ``off``; ``merge`` the defect that this one is, or none to take a
-    merge back.
+    What *value* is depends on *kind*: ``defect`` none; ``url`` the address; ``state`` ``open`` or ``closed``;
+    ``expires`` the last day on which a gate may let the defect pass, ``2026-12-31``; ``label`` ``confirm`` or
+    ``reject``; ``rule`` ``on`` or ``off``; ``merge`` the defect that this one is, or none to take a merge back.
     """
 
     kind: Kind
@@ -153,6 +155,16 @@ def checked_name(name: str) -> str:
     return shown
 
 
+def checked_date(text: str) -> str:
+    """Return a day as ``2026-12-31``; ValueError for what is none."""
+    if not _DATE.fullmatch(text):
+        raise ValueError(f"{text[:40]!r} is no day such as 2026-12-31")
+    try:
+        return date.fromisoformat(text).isoformat()
+    except ValueError as error:
+        raise ValueError(f"{text!r} is no day of the calendar") from error
+
+
 def settled(statements: Iterable[Statement]) -> tuple[Statement, ...]:
     """Return the statements that hold, in one order: the newest about each thing, and the first naming of a defect.
 
@@ -182,6 +194,8 @@ def _checked_value(kind: Kind, fields: Fields) -> str | None:
         return None if into is None else checked_name(into)
     if kind == "url":
         return fields.text_or_none("value", LONGEST_URL)
+    if kind == "expires":
+        return checked_date(fields.text("value", 40))
     return fields.choice("value", _VALUES[kind])
 
 

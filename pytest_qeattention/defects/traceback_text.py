@@ -36,6 +36,9 @@ class Trace:
     places: tuple[Place, ...]
 
 
+UNPRINTABLE = "<exception str() failed>"
+"""What Python says, from 3.11 on, of an exception that cannot say what it is."""
+_UNPRINTABLE = re.compile(r"<unprintable [^ <>]+ object>")
 _CHAINED: dict[str, Link] = {
     "The above exception was the direct cause of the following exception:": "cause",
     "During handling of the above exception, another exception occurred:": "context",
@@ -47,9 +50,12 @@ _FILE = re.compile(r'^ *File "([^"\n]+)", line (\d{1,8})(?:, in (.+))?$')
 _LOCATION = re.compile(r"^((?:[A-Za-z]:)?[^\s:>][^:]*):(\d{1,8}):(?: in (.+)| ?([A-Za-z_][\w.]*)?)$")
 _ENTRY_END = re.compile(r"^(?:_ )+$|^[_ ]{20,}$")
 _FUNCTION = re.compile(r"^(\s*)(?:async )?def (\w+)")
+_LAMBDA = re.compile(r"\blambda\b")
+_COMPREHENSION = re.compile(r"([\[{(])([^\[\]{}]{0,200}?) for \w")
+_NO_MARGIN = 1_000
 _DECORATED_FIXTURE = re.compile(r"^\s*@(?:[\w.]*\.)?fixture\b")
 _CARETS = re.compile(r"^[\s^~]+$")
-_TYPED = re.compile(r"^([A-Za-z_][\w.]*(?:\[[\w., ]*\])?)(?::(?: |$)(.*))?$", re.DOTALL)
+_TYPED = re.compile(r"^([A-Za-z_](?:[\w.]|<locals>)*(?:\[[\w., ]*\])?)(?::(?: |$)(.*))?$", re.DOTALL)
 _LOOKUP = re.compile(r"^file (.+), line (\d{1,8})$", re.MULTILINE)
 _MISSING_FIXTURE = re.compile(r"^E\s+((?:recursive dependency involving )?fixture '.+)$", re.MULTILINE)
 _REPEATED = re.compile(r"^ *\[Previous line repeated \d+ more times?\]$")
@@ -151,6 +157,7 @@ def _pytest_section(lines: Sequence[str]) -> Trace:
     told: list[str] = []
     crash = statement = function = ""
     is_fixture = is_open = False
+    margin = _NO_MARGIN
     for line in lines:
         if line.startswith("E") and line[1:2] in (" ", ""):
             told.append(line[1:])
@@ -162,9 +169,9 @@ def _pytest_section(lines: Sequence[str]) -> Trace:
             else:
                 places.append(Place(path, number, function, statement, is_fixture))
                 is_open = False
-            statement, function, is_fixture = "", "", False
+            statement, function, margin, is_fixture = "", "", _NO_MARGIN, False
         elif _ENTRY_END.match(line):
-            statement, function, is_fixture, is_open = "", "", False, False
+            statement, function, margin, is_fixture, is_open = "", "", _NO_MARGIN, False, False
         elif is_open:
             if line.startswith("    ") and not _CARETS.match(line):
                 places[-1] = replace(places[-1], statement=line.strip())
@@ -172,10 +179,13 @@ def _pytest_section(lines: Sequence[str]) -> Trace:
         else:
             source = " " + line[1:] if line.startswith(">") else line
             if not function and (found := _FUNCTION.match(source)):
-                function = found[2]
+                function, margin = found[2], len(found[1])
             is_fixture = is_fixture or _DECORATED_FIXTURE.match(source) is not None
             if line.startswith(">") and not statement:
                 statement = source.strip()
+                if not _FUNCTION.match(source) and len(source) - len(source.lstrip()) <= margin:
+                    # What is written beside a function isn't in it.
+                    function = _name_of_code(statement)
     if not places and told:
         # The style "line" marks the first line alone.
         told += _continued(lines)
@@ -186,6 +196,16 @@ def _pytest_section(lines: Sequence[str]) -> Trace:
         places.append(place)
         message = _syntax_message(message, place)
     return Trace(type_, message, None, tuple(places))
+
+
+def _name_of_code(statement: str) -> str:
+    """Return what Python calls the code of a *statement* that no ``def`` stands above."""
+    if _LAMBDA.search(statement):
+        return "<lambda>"
+    if found := _COMPREHENSION.search(statement):
+        kinds = {"[": "<listcomp>", "(": "<genexpr>"}
+        return kinds.get(found[1], "<dictcomp>" if ":" in found[2] else "<setcomp>")
+    return "<module>"
 
 
 def _continued(lines: Sequence[str]) -> list[str]:
@@ -223,6 +243,8 @@ def split_type(text: str) -> tuple[str, str]:
     if found is None:
         return "", text
     message = (found[2] or "") + text[len(found[0]) :]
+    if _UNPRINTABLE.fullmatch(message):
+        message = UNPRINTABLE
     return found[1].removeprefix("builtins."), message.lstrip("\n") if found[2] is None else message
 
 

@@ -27,6 +27,7 @@ def list_lines(defects: Iterable[tuple[Defect, int, Seen | None]]) -> list[Line]
     for defect, labels, seen in defects:
         parts = [defect.state, defect.name, counted(labels, "labelled failure")]
         parts += [seen_text(seen)] if seen is not None else []
+        parts += [f"may pass until {defect.expires}"] if defect.expires else []
         parts += [defect.url] if defect.url else []
         lines.append(Line.plain("  ".join(parts)))
     return lines
@@ -43,6 +44,7 @@ def defect_lines(defect: Defect, labels: Sequence[Label], rules: Sequence[Rule],
     if defect.url:
         lines.append(Line.plain(f"  {defect.url}"))
     dates = f"  named {defect.created[:_DAY]}" + (f", closed {defect.closed[:_DAY]}" if defect.closed else "")
+    dates += f", may pass until {defect.expires}" if defect.expires else ""
     lines.append(Line.plain(dates + (f", {seen_text(seen)}" if seen is not None else "")))
     if defect.merged:
         lines.append(Line.plain(f"  merged into it: {', '.join(defect.merged)}"))
@@ -142,6 +144,7 @@ def _defect(defect: Defect) -> dict[str, Any]:
         "state": defect.state,
         "created": defect.created,
         "closed": defect.closed,
+        "expires": defect.expires,
         "merged": list(defect.merged),
     }
 

@@ -6,6 +6,7 @@ PYTEST_DONT_REWRITE
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 from pytest_qeattention.report.place import Places
 from pytest_qeattention.similarity.model import Group, Kind, SimilarReport
@@ -28,9 +29,8 @@ def annotation_lines(report: SimilarReport, places: Places) -> list[str]:
     lines = [_annotation(group, places) for group in groups[:ANNOTATIONS_SHOWN]]
     if len(groups) > ANNOTATIONS_SHOWN:
         rest = counted(len(groups) - ANNOTATIONS_SHOWN, "group")
-        lines.append(
-            f"::warning title={_property(f'{rest} more')}::{_data('The report of qe-similar has all of them.')}"
-        )
+        rest_said = "The report of qe-similar has all of them."
+        lines.append(workflow_command("warning", {"title": f"{rest} more"}, rest_said))
     return lines
 
 
@@ -47,8 +47,13 @@ def _annotation(group: Group, places: Places) -> str:
         "endLine": str(max(first.end_line, first.line)),
         "title": title,
     }
-    shown = ",".join(f"{name}={_property(value)}" for name, value in properties.items())
-    return f"::warning {shown}::{_data(chr(10).join((*named, *group.reasons)))}"
+    return workflow_command("warning", properties, "\n".join((*named, *group.reasons)))
+
+
+def workflow_command(name: str, properties: Mapping[str, str], text: str) -> str:
+    """Return a workflow command; nothing in its properties and its text ends it."""
+    shown = ",".join(f"{key}={_property(value)}" for key, value in properties.items())
+    return f"::{name} {shown}::{_data(text)}"
 
 
 def _data(text: str) -> str:

@@ -25,18 +25,23 @@ _REFERENCE = re.compile(r"(@|#(?=\d))")
 _TICKS = re.compile(r"`+")
 
 
-def similar_markdown(report: SimilarReport, *, problems: Sequence[Problem] = (), failure: str | None = None) -> str:
-    """Return a heading, the summary and a table of the groups that are findings; *failure* is that of the gate."""
+def similar_markdown(
+    report: SimilarReport, *, problems: Sequence[Problem] = (), failure: str | None = None, longest: int = LONGEST
+) -> str:
+    """Return a heading, the summary and a table of the groups that are findings; *failure* is that of the gate.
+
+    The rows have at most *longest* characters.
+    """
     found = [group for group in report.groups if group.is_finding]
-    parts = ["## Tests that repeat each other", _text(summary(Section(report), problems))]
+    parts = ["## Tests that repeat each other", escaped(summary(Section(report), problems))]
     if failure is not None:
-        parts.append(f"**{_text(failure)}**")
+        parts.append(f"**{escaped(failure)}**")
     rows: list[str] = []
     length = 0
     for group in found:
         row = _row(group)
         length += len(row) + 1
-        if length > LONGEST:
+        if length > longest:
             break
         rows.append(row)
     if rows:
@@ -45,7 +50,7 @@ def similar_markdown(report: SimilarReport, *, problems: Sequence[Problem] = (),
         parts.append(f"{counted(len(found) - len(rows), 'group')} more, which the JSON and SARIF reports have.")
     all_problems = unique_problems(problems, report.problems)
     if all_problems:
-        lines = [f"- {_code(_place(problem))}: {_text(problem.message)}" for problem in all_problems[:PROBLEMS_SHOWN]]
+        lines = [f"- {code(_place(problem))}: {escaped(problem.message)}" for problem in all_problems[:PROBLEMS_SHOWN]]
         if len(all_problems) > PROBLEMS_SHOWN:
             lines.append(f"- and {counted(len(all_problems) - PROBLEMS_SHOWN, 'problem')} more")
         parts.append("\n".join(["**Problems**", "", *lines]))
@@ -57,11 +62,11 @@ def _row(group: Group) -> str:
     tests = []
     for test in group.tests[:TESTS_SHOWN]:
         mark = " **new**" if test in group.new_tests and len(group.new_tests) < len(group.tests) else ""
-        tests.append(f"{_cell_code(f'{test.path}:{test.line} {test.qualname}')}{mark}")
+        tests.append(f"{cell_code(f'{test.path}:{test.line} {test.qualname}')}{mark}")
     if len(group.tests) > TESTS_SHOWN:
         tests.append(f"and {counted(len(group.tests) - TESTS_SHOWN, 'test')} more")
     score = math.floor(group.score * 100 + 1e-9) / 100
-    reasons = "<br>".join(_text(reason) for reason in group.reasons)
+    reasons = "<br>".join(escaped(reason) for reason in group.reasons)
     return f"| {kind} | {score:.2f} | {'<br>'.join(tests)} | {reasons} |"
 
 
@@ -69,18 +74,19 @@ def _place(problem: Problem) -> str:
     return problem.path if problem.line is None else f"{problem.path}:{problem.line}"
 
 
-def _text(text: str) -> str:
+def escaped(text: str) -> str:
     """Escape *text* so that it shows as it is, also in a cell of a table, and mentions nobody."""
     text = printable(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return _REFERENCE.sub(r"\1<!-- -->", _SPECIAL.sub(r"\\\1", text))
 
 
-def _cell_code(text: str) -> str:
+def cell_code(text: str) -> str:
     """Return *text* as a code span in a cell of a table, where a bar ends the cell even in code."""
-    return _code(text).replace("|", "\\|")
+    return code(text).replace("|", "\\|")
 
 
-def _code(text: str) -> str:
+def code(text: str) -> str:
+    """Return *text* as a code span."""
     text = printable(text)
     ticks = "`" * (1 + max((len(run) for run in _TICKS.findall(text)), default=0))
     pad = " " if text.startswith("`") or text.endswith("`") else ""

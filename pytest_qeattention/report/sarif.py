@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from typing import Any
 
@@ -19,7 +19,7 @@ from pytest_qeattention.wording import counted
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 FINGERPRINT = "qeattentionSimilarGroup/v1"
-_BASE_ID = "%SRCROOT%"
+BASE_ID = "%SRCROOT%"
 _KINDS: tuple[Kind, ...] = ("duplicate", "parametrize", "similar")
 _LINKED = 10
 """Tests that a message names; the others are among its related locations."""
@@ -61,10 +61,22 @@ _WORDS: dict[Kind, str] = {
 _LINK = re.compile(r"\[(?=[^\[\]]*\]\()")
 
 
+def sarif_log(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return a SARIF log of *runs*, one for each report."""
+    return {"$schema": SCHEMA, "version": "2.1.0", "runs": list(runs)}
+
+
 def sarif(
     report: SimilarReport | None, *, version: str, places: Places, problems: Sequence[Problem] = ()
 ) -> dict[str, Any]:
-    """Return a SARIF log with one result per group; None stands for an analysis that failed.
+    """Return a SARIF log of one report; see `similar_run`."""
+    return sarif_log([similar_run(report, version=version, places=places, problems=problems)])
+
+
+def similar_run(
+    report: SimilarReport | None, *, version: str, places: Places, problems: Sequence[Problem] = ()
+) -> dict[str, Any]:
+    """Return a run of SARIF with one result per group; None stands for an analysis that failed.
 
     The first new test of a group is its location, the others are its related locations. What is acknowledged or
     accepted by a baseline is there too, suppressed. *problems* are those of the run.
@@ -80,7 +92,7 @@ def sarif(
                 "toolExecutionNotifications": [_notification(problem, places) for problem in notified],
             }
         ],
-        "originalUriBaseIds": {_BASE_ID: {"uri": places.root_uri}},
+        "originalUriBaseIds": {BASE_ID: {"uri": places.root_uri}},
         "columnKind": "unicodeCodePoints",
         "results": [],
     }
@@ -92,7 +104,7 @@ def sarif(
         result = _result(group, report, places)
         result["partialFingerprints"] = {FINGERPRINT: f"{name}:{met[name]}"}
         run["results"].append(result)
-    return {"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}
+    return run
 
 
 def fingerprint(group: Group, places: Places) -> str:
@@ -134,7 +146,7 @@ def _result(group: Group, report: SimilarReport | None, places: Places) -> dict[
         "message": {"text": _message(group, first, others)},
         "locations": [_location(first, places)],
         "relatedLocations": [
-            {"id": number, **_location(test, places), "message": {"text": _escaped(test.qualname)}}
+            {"id": number, **_location(test, places), "message": {"text": escaped(test.qualname)}}
             for number, test in enumerate(others, 1)
         ],
         "rank": round(100 * group.score, 1),
@@ -152,33 +164,33 @@ def _result(group: Group, report: SimilarReport | None, places: Places) -> dict[
 
 
 def _message(group: Group, first: Unit, others: Sequence[Unit]) -> str:
-    links = [f"[{_link_text(test.qualname)}]({number})" for number, test in enumerate(others[:_LINKED], 1)]
+    links = [f"[{link_text(test.qualname)}]({number})" for number, test in enumerate(others[:_LINKED], 1)]
     if len(others) > _LINKED:
         links.append(counted(len(others) - _LINKED, "other"))
     named = links[0] if len(links) == 1 else f"{', '.join(links[:-1])} and {links[-1]}"
-    reasons = "".join(f"\n- {_escaped(reason)}" for reason in group.reasons)
-    return f"{_escaped(first.qualname)} {_WORDS[group.kind]} {named}.{reasons}"
+    reasons = "".join(f"\n- {escaped(reason)}" for reason in group.reasons)
+    return f"{escaped(first.qualname)} {_WORDS[group.kind]} {named}.{reasons}"
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
     """Write *text* so that nothing in it is a placeholder or a link (3.11.5, 3.11.6)."""
     return _LINK.sub(r"\\[", text.replace("{", "{{").replace("}", "}}"))
 
 
-def _link_text(text: str) -> str:
+def link_text(text: str) -> str:
     return re.sub(r"([\\\[\]])", r"\\\1", text.replace("{", "{{").replace("}", "}}"))
 
 
 def _location(test: Unit, places: Places) -> dict[str, Any]:
     return {
-        "physicalLocation": _physical(test.path, test.line, max(test.end_line, test.line), places),
+        "physicalLocation": physical_location(test.path, test.line, max(test.end_line, test.line), places),
         "logicalLocations": [{"fullyQualifiedName": test.nodeid, "name": test.name, "kind": "function"}],
     }
 
 
-def _physical(path: str, start: int | None, end: int | None, places: Places) -> dict[str, Any]:
+def physical_location(path: str, start: int | None, end: int | None, places: Places) -> dict[str, Any]:
     uri, is_relative = places.uri(path)
-    artifact = {"uri": uri, "uriBaseId": _BASE_ID} if is_relative else {"uri": uri}
+    artifact = {"uri": uri, "uriBaseId": BASE_ID} if is_relative else {"uri": uri}
     if start is None:
         return {"artifactLocation": artifact}
     return {"artifactLocation": artifact, "region": {"startLine": max(start, 1), "endLine": max(end or start, 1)}}
@@ -189,13 +201,13 @@ def _in_source(each: Acknowledgement, places: Places) -> dict[str, Any]:
         "kind": "inSource",
         "status": "accepted",
         "justification": each.reason,
-        "location": {"physicalLocation": _physical(each.test.path, each.line, None, places)},
+        "location": {"physicalLocation": physical_location(each.test.path, each.line, None, places)},
     }
 
 
 def _notification(problem: Problem, places: Places) -> dict[str, Any]:
     return {
         "level": "warning",
-        "message": {"text": _escaped(problem.message)},
-        "locations": [{"physicalLocation": _physical(problem.path, problem.line, None, places)}],
+        "message": {"text": escaped(problem.message)},
+        "locations": [{"physicalLocation": physical_location(problem.path, problem.line, None, places)}],
     }

@@ -74,10 +74,11 @@ def test_before_and_after_teaching(run: Run, tmp_path: Path) -> None:
     assert labelled.out == "qe-defects: BUG-1 pool (new): 4 failures, 2 labels in all\n"
 
     second = run("triage", TUESDAY)
-    assert second.out.startswith("known  5 failures  BUG-1 pool  last/1\n")
+    assert second.out.startswith("new  1 failure  last/2\n")
+    assert "\nknown  5 failures  BUG-1 pool  last/1\n" in second.out
     assert "  same exception, message and place as 2 labelled failures" in second.out
     assert "seen in 1 run, first " in second.out
-    assert second.out.endswith("qe-defects: 3 causes behind 7 failures (1 known, 2 new)\n")
+    assert second.out.endswith("qe-defects: 3 causes behind 7 failures (2 new, 1 known)\n")
     assert (tmp_path / LABELS).is_file()
     assert (tmp_path / HISTORY).is_file()
     assert (tmp_path / ".pytest_cache" / "CACHEDIR.TAG").is_file()

@@ -57,6 +57,30 @@ def test_the_github_workflow(project: Path) -> None:
     assert all(step["if"] == "${{ !cancelled() }}" for name, step in steps.items() if name != "Compare the tests")
 
 
+def test_the_github_workflow_of_a_red_run(tmp_path: Path) -> None:
+    if shutil.which("pytest", path=str(Path(sys.executable).parent)) is None:
+        pytest.skip("the scripts of this installation are elsewhere")
+    (job,) = read("examples/github-red-run.yml")["jobs"].values()
+    steps = {step["name"]: step for step in job["steps"] if "name" in step}
+    copy_example("red_run", tmp_path).rename(tmp_path / "tests")
+    (tmp_path / "tests" / "pytest.ini").rename(tmp_path / "pytest.ini")
+
+    done = run(steps["Tests"]["run"], tmp_path)
+    assert done.returncode == 1, done.stdout + done.stderr
+    for number in (1, 2, 3):
+        labelled = run(f"qeattention defects label last/{number} BUG-{number} --until 2999-12-31", tmp_path)
+        assert labelled.returncode == 0, labelled.stderr
+    done = run(steps["Tests"]["run"], tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "passed by --qe-known-ok: 14 failures, known and confirmed" in done.stdout
+
+    assert steps["Summary of the pull request"]["run"].split()[1] == "defects.md"
+    assert (tmp_path / "defects.md").read_text().startswith("## 3 causes behind 14 failures\n")
+    assert (tmp_path / steps["Code scanning"]["with"]["sarif_file"]).is_file()
+    assert "qe_defects_cause" in (tmp_path / steps["What to teach from"]["with"]["path"]).read_text()
+    assert all(step["if"] == "${{ !cancelled() }}" for name, step in steps.items() if name != "Tests")
+
+
 def test_the_gitlab_job(project: Path) -> None:
     job = read("examples/gitlab-ci.yml")["similar-tests"]
     (command,) = (line for line in job["script"] if line.startswith("pytest "))

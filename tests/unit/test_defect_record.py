@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,9 @@ from hypothesis import strategies as st
 
 from pytest_qeattention.defects.facts import DIFFERENCES, LINKS, LONGEST_MESSAGE
 from pytest_qeattention.defects.frames import ROLES
+from pytest_qeattention.defects.knowledge import Knowledge, Teacher
+from pytest_qeattention.defects.matching import Matcher
+from pytest_qeattention.defects.pattern import Pattern
 from pytest_qeattention.defects.record import (
     PHASES,
     Assertion,
@@ -214,10 +218,12 @@ def with_message(message: str, **changes: Any) -> FailureRecord:
 
 def test_a_signature_leaves_out_what_differs_between_runs() -> None:
     first = with_message("no file /home/joe/shop/a.toml in 3.1 s at 0x7f237dd5b880, {'a': 1, 'b': 2}")
-    moved = replace(FRAME, line=900, path="lib/shop/cart.py", statement="other")
+    moved = replace(FRAME, line=900, path="lib/shop/cart.py", qualname="add", statement="other")
+    said = with_message("no file /builds/x/a.toml in 0.2 s at 0x55d0c1a2b3c4, {'b': 2, 'a': 1}")
     second = replace(
-        with_message("no file /builds/x/a.toml in 0.2 s at 0x55d0c1a2b3c4, {'b': 2, 'a': 1}"),
+        said,
         culprit=moved,
+        chain=(replace(said.chain[0], frames=(moved,)),),
         nodeid="elsewhere",
         test=replace(TEST, path="tests/other.py", qualname="test_other", line=1),
         logs=(),
@@ -228,13 +234,52 @@ def test_a_signature_leaves_out_what_differs_between_runs() -> None:
     assert first.signature() == second.signature()
 
 
+def through(record: FailureRecord, culprit: Frame) -> FailureRecord:
+    """Return *record* with a traceback that goes through *culprit* alone."""
+    return replace(record, culprit=culprit, chain=(replace(record.chain[0], frames=(culprit,)),))
+
+
+def test_a_signature_takes_the_test_where_only_a_live_frame_knows_the_function_asked() -> None:
+    asked = replace(FRAME, qualname="Cart.total")
+    live = with_message("assert 3 == 4", culprit=asked)
+    told = with_message("assert 3 == 4", culprit=None)
+
+    assert live.signature() == told.signature()
+    assert live.signature() != replace(live, test=replace(TEST, qualname="test_other")).signature()
+
+
+def test_a_signature_takes_the_function_that_is_a_fixture() -> None:
+    """Its name in the tests is another one where it was given one, which a traceback does not tell."""
+    fixture = Frame.of("tests/conftest.py", 3, "make_db", "raise OSError", "fixture")
+    raised = Raised.of("OSError", "no database", None, [fixture])
+    live = replace(RECORD, chain=(raised,), culprit=None, test=replace(TEST, failing_fixture="db"))
+    told = replace(live, test=replace(TEST, failing_fixture="make_db"))
+
+    assert live.signature() == told.signature()
+    assert live.signature() != replace(live, chain=(replace(raised, frames=()),)).signature()
+
+
+def test_a_label_with_a_signature_of_the_first_version_is_read_and_never_exact(tmp_path: Path) -> None:
+    record = with_message("no route to pool of printers")
+    label = replace(Pattern.of(record), signature="0433adb72a993568")
+    Teacher(tmp_path / "defects.jsonl", "anna").label([label], "POOL")
+
+    knowledge = Knowledge.load(tmp_path / "defects.jsonl")
+    verdict = Matcher(knowledge).verdict(record)
+
+    assert [each.pattern.signature for each in knowledge.labels] == ["0433adb72a993568"]
+    assert verdict.basis != "signature"
+    assert not any("same exception, message and place" in reason for reason in verdict.reasons)
+
+
 def test_signatures_tell_failures_apart() -> None:
     other = replace(FRAME, qualname="Cart.remove")
     outer = Raised.of("RuntimeError", "failed")
     records = [
         with_message("[Errno 111] Connection refused"),
         with_message("[Errno 113] Connection refused"),
-        with_message("[Errno 111] Connection refused", culprit=other),
+        through(with_message("[Errno 111] Connection refused"), other),
+        through(with_message("[Errno 111] Connection refused"), replace(FRAME, path="src/shop/basket.py")),
         with_message("[Errno 111] Connection refused", culprit=None),
         with_message("[Errno 111] Connection refused", culprit=None, test=replace(TEST, qualname="test_other")),
         with_message("[Errno 111] Connection refused", culprit=None, test=replace(TEST, failing_fixture="db")),
@@ -283,4 +328,4 @@ def test_a_signature_is_the_same_in_another_process() -> None:
     ]
     assert told == [[RECORD.signature(), "[]", ""]] * 2
     # Stores hold it: another value needs another version of records.
-    assert RECORD.signature() == "0433adb72a993568"
+    assert RECORD.signature() == "2ab0fc815c64f6ca"

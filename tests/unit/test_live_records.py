@@ -14,9 +14,9 @@ import pytest
 from pytest_qeattention.defects.frames import Roles
 from pytest_qeattention.defects.record import FailureRecord, Raised, TestFacts
 from pytest_qeattention.defects_session import passed_parameters
-from pytest_qeattention.live_assert import assertion_of, called_functions
-from pytest_qeattention.live_chain import Chains, linked, message_of, plain_function, steps_of, type_name
-from pytest_qeattention.live_record import package_names
+from pytest_qeattention.live.assertions import assertion_of, called_functions
+from pytest_qeattention.live.chain import Chains, linked, message_of, plain_function, steps_of, type_name
+from pytest_qeattention.live.record import package_names
 
 if sys.version_info < (3, 11):
     from exceptiongroup import ExceptionGroup
@@ -99,27 +99,42 @@ def test_an_exception_that_cannot_say_what_it_is() -> None:
         def __str__(self) -> str:
             raise SystemExit(3)
 
-    assert message_of(Rude()) == "<unprintable Rude object: its __str__ raised SystemExit>"
+    assert message_of(Rude()) == "<exception str() failed>"
     assert type_name(Rude()).endswith("test_an_exception_that_cannot_say_what_it_is.<locals>.Rude")
     assert type_name(ValueError()) == "ValueError"
 
 
-def test_a_deep_recursion_keeps_its_ends() -> None:
+def test_a_deep_stack_keeps_its_ends(tmp_path: Path) -> None:
+    calls = "\n".join(f"def f{number}(): f{number + 1}()" for number in range(300))
+    names: dict[str, Any] = {}
+    exec(compile(f"{calls}\ndef f300(): raise ValueError('deep')", str(tmp_path / "deep.py"), "exec"), names)
+    error = caught(names["f0"])
+    chains = Chains(Roles(tmp_path))
+
+    raised = chains.raised(error, None, steps_of(error), set())
+
+    # Of the 100 the first is the caller, which is no part of the project.
+    assert len(raised.frames) == 99
+    assert (raised.frames[0].qualname, raised.frames[-1].qualname) == ("f0", "f300")
+
+
+def test_a_recursion_is_kept_once() -> None:
     def down(depth: int) -> None:
         if depth:
-            down(depth - 1)
+            return up(depth - 1)
         raise ValueError("deep")
+
+    def up(depth: int) -> None:
+        down(depth)
 
     error = caught(lambda: down(300))
     chains = Chains(Roles(Path(__file__).parent, [__file__]))
 
-    raised = chains.raised(error, None, steps_of(error), {})
+    raised = chains.raised(error, None, steps_of(error), set())
 
-    assert len(raised.frames) == 100
-    assert (raised.frames[0].qualname.rpartition(".")[2], raised.frames[-1].statement) == (
-        "caught",
-        'raise ValueError("deep")',
-    )
+    names = [frame.qualname.rpartition(".")[2] for frame in raised.frames]
+    assert names == ["caught", "<lambda>", "down", "up", "down"]
+    assert raised.frames[-1].statement == 'raise ValueError("deep")'
 
 
 def frame_of(source: str, path: Path, **names: object) -> tuple[types.FrameType, int, BaseException]:

@@ -13,7 +13,7 @@ import os
 import sys
 import types
 import unittest
-from collections.abc import Mapping
+from collections.abc import Set
 from dataclasses import replace
 from functools import lru_cache
 
@@ -21,9 +21,12 @@ import _pytest
 import pluggy
 import pytest
 
+import pytest_qeattention
 from pytest_qeattention.defects.facts import FIRST_FRAMES, LAST_FRAMES, LONGEST_MESSAGE
-from pytest_qeattention.defects.frames import Roles
+from pytest_qeattention.defects.frames import Roles, without_repeats
 from pytest_qeattention.defects.record import Frame, Link, Raised
+from pytest_qeattention.defects.stack import first_of_project
+from pytest_qeattention.defects.traceback_text import UNPRINTABLE
 
 _MOST_LINKED = 1_000
 _KEPT_LINKED = 25
@@ -31,10 +34,9 @@ _KEPT_LINKED = 25
 _MOST_NOTES = 20
 _LONGEST_TEXT = 2 * LONGEST_MESSAGE + 8_192
 """What a record looks at of a message."""
-_PROJECT = ("product", "test", "fixture", "helper")
 _MACHINERY = tuple(
     os.path.join(os.path.dirname(os.path.abspath(str(module.__file__))), "")
-    for module in (_pytest, pluggy, unittest, importlib, sys.modules[__package__ or "pytest_qeattention"])
+    for module in (_pytest, pluggy, unittest, importlib, pytest_qeattention)
 )
 _FROZEN = ("<frozen importlib", "<frozen runpy")
 
@@ -103,8 +105,8 @@ def _said(error: BaseException) -> str:
         return str.__str__(str(error))[:_LONGEST_TEXT]
     except (KeyboardInterrupt, pytest.exit.Exception):
         raise
-    except BaseException as failure:
-        return f"<unprintable {type(error).__name__} object: its __str__ raised {type(failure).__name__}>"
+    except BaseException:
+        return UNPRINTABLE
 
 
 def steps_of(error: BaseException, traceback: types.TracebackType | None = None) -> list[Step]:
@@ -165,14 +167,18 @@ class Chains:
         self._raised = lru_cache(maxsize=512)(Raised.of)
 
     def raised(
-        self, error: BaseException, link: Link | None, steps: list[Step], fixtures: Mapping[types.CodeType, str]
+        self, error: BaseException, link: Link | None, steps: list[Step], fixtures: Set[types.CodeType]
     ) -> Raised:
         """Return one exception of a chain; *fixtures* are the code objects of fixtures."""
+        steps = without_repeats(steps, lambda step: (step[0].f_code, step[1]))
         if len(steps) > FIRST_FRAMES + LAST_FRAMES:
             steps = [*steps[:FIRST_FRAMES], *steps[-LAST_FRAMES:]]
         frames = [self.frame(frame, line, frame.f_code in fixtures) for frame, line in steps]
-        start = next((at for at, frame in enumerate(frames) if frame.role in _PROJECT), 0)
-        return replace(self._raised(type_name(error), message_of(error)), link=link, frames=tuple(frames[start:]))
+        if isinstance(error, SyntaxError) and type(error.filename) is str and type(error.lineno) is int:
+            # A traceback shows the place as if it had been called.
+            frames.append(self._frame(error.filename, error.lineno, "<module>", False))
+        frames = frames[first_of_project(frames) :]
+        return replace(self._raised(type_name(error), message_of(error)), link=link, frames=tuple(frames))
 
     def frame(self, frame: types.FrameType, line: int | None, is_fixture: bool = False) -> Frame:
         """Return one frame that is at *line*."""

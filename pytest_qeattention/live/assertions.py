@@ -18,7 +18,7 @@ from functools import lru_cache
 
 from pytest_qeattention.defects.assertion_text import assertion_facts, difference_of
 from pytest_qeattention.defects.record import Assertion, Raised
-from pytest_qeattention.live_chain import Step, plain_function
+from pytest_qeattention.live.chain import Step, plain_function
 
 _MOST_LINES = 40
 _DEEPEST = 4

@@ -14,21 +14,26 @@ import re
 import sys
 import types
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import _pytest.fixtures
 import pytest
 
+from pytest_qeattention.defects.doctest_text import parse_doctest
 from pytest_qeattention.defects.frames import Roles
-from pytest_qeattention.defects.record import FailureRecord, Frame, Phase, Raised, TestFacts, culprit_of
+from pytest_qeattention.defects.record import FailureRecord, Frame, Phase, Raised, TestFacts, culprit_of, fixture_of
+from pytest_qeattention.defects.stack import AROUND, CALLERS_OF_FIXTURES, with_fixtures, with_test
 from pytest_qeattention.items import written_function
-from pytest_qeattention.live_assert import assertion_of, called_functions
-from pytest_qeattention.live_chain import Chains, Step, linked, plain_function, steps_of
+from pytest_qeattention.live.assertions import assertion_of, called_functions
+from pytest_qeattention.live.chain import Chains, Step, linked, plain_function, steps_of
+from pytest_qeattention.live.told import told_chain
 
 _TIMEOUT = re.compile(r"Timeout (?:\(>|>) ?[\d.]+ ?s")
 _FIXTURES = os.path.abspath(str(_pytest.fixtures.__file__))
+# The fixtures that pytest makes of methods such as setup_method, and of those of unittest.
+_MADE_BY_PYTEST = re.compile(r"_(?:xunit|unittest)_.+_fixture_")
 _NOT_PACKAGES = re.compile(r"tests?|testing|conftest|setup|noxfile|docs?|examples?|benchmarks?|tasks")
 _SIMPLE = (type(None), bool, int, float, complex, bytes)
 _MOST_LOGGED = 10_000
@@ -51,22 +56,33 @@ class LiveRecords:
     def of_test(self, item: pytest.Item, call: pytest.CallInfo[Any], report: pytest.TestReport) -> FailureRecord:
         """Return the record of a test whose *report* is a failure."""
         error = None if call.excinfo is None else call.excinfo.value
-        fixtures = _fixture_functions(item)
-        chain, culprit, assertion, failing = [], None, None, None
-        if error is not None:
+        chain: tuple[Raised, ...] = ()
+        culprit, assertion, failing = None, None, None
+        if error is not None and (traces := parse_doctest(str(report.longrepr)) if _is_of_doctest(error) else ()):
+            # The exception names the examples; what they gave stands in the report.
+            chain = told_chain(traces, self._roles, report.when)
+            culprit = culprit_of(chain)
+        elif error is not None:
             live = [(each, link, steps_of(each)) for each, link in linked(error)]
-            chain = [self._chains.raised(each, link, steps, fixtures) for each, link, steps in live]
+            fixtures = _fixture_functions(item)
+            for each, _, _ in live:
+                fixtures.update(_fixtures_called(each))
+            chain = tuple(self._chains.raised(each, link, steps, fixtures) for each, link, steps in live)
+            name = getattr(item, "originalname", None) or item.name
+            chain = with_fixtures(with_test(chain, self._roles.display(str(item.path)), name), report.when)
             culprit = culprit_of(chain)
             for raised, (_, _, steps) in zip(chain, live, strict=True):
                 assertion = assertion_of(raised, steps)
                 if assertion is not None:
                     culprit = culprit or self._asked(steps)
                     break
-            if report.when != "call":
+            if report.when in AROUND:
                 failing = next((name for each, _, _ in reversed(live) if (name := _failing_fixture(each))), None)
+                if failing is not None and _MADE_BY_PYTEST.match(failing):
+                    failing = fixture_of(chain) or None
         elif isinstance(report.longrepr, str):
             # XPASS(strict), and what other plugins say without an exception.
-            chain = [Raised.of("", report.longrepr)]
+            chain = (Raised.of("", report.longrepr.strip()),)
         return FailureRecord.of(
             item.nodeid,
             _phase(report.when, chain),
@@ -83,7 +99,7 @@ class LiveRecords:
         if isinstance(error, pytest.Collector.CollectError) and error.__cause__ is not None:
             # pytest puts the whole traceback into the message of the one that it raises.
             error = error.__cause__
-        chain = [self._chains.raised(each, link, steps_of(each), {}) for each, link in linked(error)]
+        chain = [self._chains.raised(each, link, steps_of(each), frozenset()) for each, link in linked(error)]
         path = self._roles.display(str(collector.path))
         return FailureRecord.of(
             collector.nodeid,
@@ -104,7 +120,7 @@ class LiveRecords:
                 return frame
         return None
 
-    def _logged(self, item: pytest.Item, when: str, failing_fixture: str | None, chain: list[Raised]) -> list[str]:
+    def _logged(self, item: pytest.Item, when: str, failing_fixture: str | None, chain: Sequence[Raised]) -> list[str]:
         """Return what was logged in the phase that failed; of a fixture that failed once for many tests, then."""
         logged = logged_templates(item, when)
         if failing_fixture is None or not chain:
@@ -160,7 +176,7 @@ def package_names(root: Path) -> list[str]:
     return sorted(name for name in names if not name.startswith("test_") and not name.endswith("_test"))
 
 
-def _phase(when: str | None, chain: list[Raised]) -> Phase:
+def _phase(when: str | None, chain: Sequence[Raised]) -> Phase:
     if chain and chain[0].type == "Failed" and _TIMEOUT.match(chain[0].message):
         return "timeout"
     if when == "setup":
@@ -168,19 +184,35 @@ def _phase(when: str | None, chain: list[Raised]) -> Phase:
     return "teardown" if when == "teardown" else "call"
 
 
+def _is_of_doctest(error: BaseException) -> bool:
+    kind = type(error)
+    return kind.__module__ == "doctest" or kind.__name__ == "MultipleDoctestFailures"
+
+
 def _class_names(node: pytest.Item | pytest.Collector) -> list[str]:
     return [each.name for each in node.listchain() if isinstance(each, pytest.Class)]
 
 
-def _fixture_functions(item: pytest.Item) -> Mapping[types.CodeType, str]:
+def _fixtures_called(error: BaseException) -> Iterator[types.CodeType]:
+    """Yield the functions of fixtures that *error* came through, asked for by a test or a fixture as it ran."""
+    at, is_called = error.__traceback__, False
+    while at is not None:
+        code = at.tb_frame.f_code
+        if is_called:
+            yield code
+        is_called = code.co_name in CALLERS_OF_FIXTURES and os.path.abspath(code.co_filename) == _FIXTURES
+        at = at.tb_next
+
+
+def _fixture_functions(item: pytest.Item) -> set[types.CodeType]:
     info = getattr(item, "_fixtureinfo", None)
     definitions = getattr(info, "name2fixturedefs", None) or {}
-    found: dict[types.CodeType, str] = {}
-    for name, candidates in definitions.items():
+    found: set[types.CodeType] = set()
+    for candidates in definitions.values():
         for definition in candidates:
             function = plain_function(getattr(definition, "func", None))
             if function is not None:
-                found[function.__code__] = name
+                found.add(function.__code__)
     return found
 
 
