@@ -78,6 +78,10 @@ def draw(
                 list(recorded.mutants[defect].runs[chosen.choice(["edited", "moved"])]), chosen, MOST_ASKED_NEW
             )
         ]
+        # Where little is known, little of what fails is known; the share of new defects is to be the same.
+        if size < most:
+            chosen.shuffle(new)
+            new = new[: max(round(len(asked) * (1 - SHARE_KNOWN) / SHARE_KNOWN), 1)]
         found.append(Encounter(recorded.project, tuple(known), (*asked, *new)))
     return found
 

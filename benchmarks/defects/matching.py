@@ -329,22 +329,34 @@ def interval(values: Sequence[float], chosen: np.random.Generator) -> tuple[floa
 Rows = dict[str, dict[str, dict[str, float | None]]]
 
 
+MAIN = ("P@1", "AUC", "answered", "called known", "precision", "new called known")
+WITH_INTERVAL = ("P@1", "AUC", "answered")
+
+
 def table(rows: Rows) -> str:
-    """Return the means over projects as Markdown, and the intervals of the first three measures."""
-    names = list(dict.fromkeys(name for by_project in rows.values() for row in by_project.values() for name in row))
+    """Return the means over projects as Markdown: the main measures, and the regimes."""
+    names = dict.fromkeys(name for by_project in rows.values() for row in by_project.values() for name in row)
+    count = max(len(by_project) for by_project in rows.values())
+    parts = [_table(rows, MAIN), _table(rows, [name for name in names if name not in MAIN])]
+    said = f"Means over {count} projects, or as many as are named; in brackets the 95 % interval over projects."
+    return "\n\n".join([*parts, said, ""])
+
+
+def _table(rows: Rows, names: Sequence[str]) -> str:
     lines = [f"| matched by | {' | '.join(names)} |", "|---|" + "---|" * len(names)]
+    count = max(len(by_project) for by_project in rows.values())
     for label, by_project in rows.items():
         cells = []
-        for at, name in enumerate(names):
+        for name in names:
             values = [value for row in by_project.values() if (value := row.get(name)) is not None]
-            if not values:
-                cells.append("")
-                continue
-            low, high = interval(values, np.random.default_rng(0))
-            cells.append(f"{np.mean(values):.3f}" + (f" ({low:.3f} to {high:.3f})" if at < 3 else ""))
-        lines.append(f"| {label} | {' | '.join(cells)} |")
-    projects = len(next(iter(rows.values())))
-    return "\n".join([*lines, "", f"Means over {projects} projects, in brackets the 95 % interval over projects.", ""])
+            text = f"{np.mean(values):.3f}" if values else ""
+            if values and name in WITH_INTERVAL:
+                low, high = interval(values, np.random.default_rng(0))
+                text += f" ({low:.3f} to {high:.3f})"
+            cells.append(text)
+        fewer = "" if len(by_project) == count else f" ({len(by_project)} projects)"
+        lines.append(f"| {label}{fewer} | {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
 def measured_rows(live: Sequence[Recorded], told: Sequence[Recorded], *, unseen: bool) -> Rows:

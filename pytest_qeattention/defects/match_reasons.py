@@ -48,7 +48,7 @@ def against(pattern: Pattern, row: FloatArray, weights: FloatArray) -> str:
     found = []
     for at, (name, value_of) in enumerate(EQUAL):
         column = at * len(EQUAL_PARTS)
-        if row[column + 3] > 0.0 and value_of(pattern) is not None and name != "signature":
+        if row[column + 3] > 0.0 and value_of(pattern) is not None and not name.endswith("signature"):
             lost = sum(weights[column : column + 3]) - weights[column + 3]
             found.append((-float(lost), f"another {name}"))
     return ", ".join(text for lost, text in sorted(found)[:_MOST_SHOWN] if lost < 0.0)
@@ -94,7 +94,7 @@ def _gains(row: FloatArray, other: FloatArray | None, weights: FloatArray) -> li
 
 def _said(name: str, value: Hashable | None) -> str:
     parts = [str(part) for part in value if part] if isinstance(value, tuple) else [str(value)]
-    if name in ("signature", "message with all values"):
+    if name in ("signature", "test and signature", "message with all values"):
         return f"same {name}"
     text = parts[-1] if name.startswith(("message", "product statement")) and parts else " ".join(parts)
     text = " ".join(text.split())

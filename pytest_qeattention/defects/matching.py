@@ -30,6 +30,8 @@ from pytest_qeattention.wording import counted, first_names
 CAUSE_SHARE = 0.5
 """Share of a cause's failures that must be known as one defect for the cause to be known as it."""
 MOST_CANDIDATES = 5
+MOST_MATCHED = 1_000
+"""Different failures of one run that are compared with what is known, about; it takes a millisecond each."""
 _LEAST_SHOWN = 0.01
 """Probability of a defect that is named beside the one that a failure is."""
 
@@ -88,7 +90,7 @@ class Matcher:
 
     def match(self, report: DefectsReport) -> DefectsReport:
         """Return *report* with a match for each cause and failure, and the candidates of each failure."""
-        verdicts = self.verdicts([Pattern.of(record) for record in report.records])
+        verdicts = self._of_all(report)
         causes = tuple(replace(cause, match=self._of_cause(cause, verdicts)) for cause in report.causes)
         candidates = {place: verdict.candidates for place, verdict in enumerate(verdicts) if verdict.candidates}
         matches = {place: verdict.match for place, verdict in enumerate(verdicts)}
@@ -101,6 +103,22 @@ class Matcher:
             problems=problems,
             knowledge=self._knowledge.summary,
         )
+
+    def _of_all(self, report: DefectsReport) -> list[Verdict]:
+        patterns = [Pattern.of(record) for record in report.records]
+        cause_of = {place: cause for cause in report.causes for place in cause.failures}
+        # Of so many failures as nobody reads, those of one cause are spread evenly over it, and speak for the others.
+        asked: Sequence[int] = range(len(patterns))
+        if len({pattern.id for pattern in patterns}) > MOST_MATCHED:
+            share = MOST_MATCHED / len(patterns)
+            spread: set[int] = set()
+            for cause in report.causes:
+                step = len(cause.failures) / max(round(share * len(cause.failures)), 1)
+                spread.update(cause.failures[int(at * step)] for at in range(int(len(cause.failures) / step)))
+                spread.add(cause.representative)
+            asked = sorted(spread)
+        found = dict(zip(asked, self.verdicts([patterns[place] for place in asked]), strict=True))
+        return [found.get(place) or _as(found[cause_of[place].representative]) for place in range(len(patterns))]
 
     def verdict(self, failure: FailureRecord | Pattern) -> Verdict:
         """Return which defect one failure is. It is new where nothing is known."""
@@ -124,9 +142,15 @@ class Matcher:
 
     def _verdict(self, pattern: Pattern, compared: Compared | None) -> Verdict:
         scored = self._scored(pattern, compared)
-        found = self._by_own_label(pattern, scored) or self._by_rule(pattern, scored)
+        found = self._by_own_label(pattern, scored)
+        is_own = any(label.is_confirmed for label in self._by_id.get(pattern.id, ()))
+        # A rule settles what labels of other tests leave in doubt.
+        if found is None or (found.state == "likely" and not is_own):
+            found = self._by_rule(pattern, scored) or found
         if found is None:
             found = self._by_score(pattern, scored)
+        if found.state in ("known", "regressed") and found.basis != "rule" and not (pattern.type or pattern.template):
+            return replace(found, state="likely", reasons=(*found.reasons, "it says nothing of why it failed"))
         return found
 
     def _scored(self, pattern: Pattern, compared: Compared | None) -> _Scored:
@@ -255,10 +279,12 @@ class Matcher:
             (name, count), *rest = sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))
             first = next(each for each in own if each.defect == name and (each.state != "likely") is is_certain)
             reasons = list(first.reasons)
+            agree = is_certain and count + guessed[name] == total
             if count < total:
-                reasons.append(f"that holds for {count} of its {total} failures")
+                rest_of = ", and the others are likely it" if agree else ""
+                reasons.append(f"that holds for {count} of its {total} failures{rest_of}")
             reasons.extend(f"{counted(other_count, 'failure')} of it: {other}" for other, other_count in rest[:2])
-            is_most = count >= CAUSE_SHARE * total and (not rest or count > rest[0][1])
+            is_most = agree or (count >= CAUSE_SHARE * total and (not rest or count > rest[0][1]))
             state = first.state if is_most else "likely"
             # Failures of the cause that are not the defect speak against it.
             sure = [each.confidence if each.defect == name else dict(each.candidates).get(name, 0.0) for each in own]
@@ -267,6 +293,13 @@ class Matcher:
             return Match(state, name, confidence, tuple(reasons), first.basis, first.grounds)
         representative = verdicts[cause.representative]
         return Match("new", None, representative.confidence, representative.reasons)
+
+
+def _as(verdict: Verdict) -> Verdict:
+    """Return what the verdict on the representative of a cause says of a failure that was not compared itself."""
+    state: State = "likely" if verdict.state in ("known", "regressed") else verdict.state
+    said = f"as the representative of its cause; of one run {MOST_MATCHED:,} failures are compared"
+    return replace(verdict, state=state, reasons=(*verdict.reasons, said))
 
 
 def _of_signature(pattern: Pattern) -> frozenset[str]:

@@ -58,6 +58,7 @@ def _raised_statement(pattern: Pattern) -> Hashable | None:
 
 EQUAL: tuple[tuple[str, Callable[[Pattern], Hashable | None]], ...] = (
     ("signature", lambda p: p.signature if p.type or p.template else None),
+    ("test and signature", lambda p: p.id if p.type or p.template else None),
     ("exception", lambda p: p.type or None),
     ("outermost exception", lambda p: p.outermost or None),
     ("message", _message),
@@ -105,6 +106,7 @@ BAGS: tuple[tuple[str, Callable[[Pattern], Mapping[str, float]]], ...] = (
 
 GROUNDS: Mapping[str, str] = {
     "signature": "message",
+    "test and signature": "message",
     "exception": "exception",
     "outermost exception": "exception",
     "message": "message",
@@ -128,12 +130,19 @@ GROUNDS: Mapping[str, str] = {
 TEST_SIGNALS = frozenset(
     (
         *("statement of the test", "test file", "test class", "test function", "name of the test", "parameters"),
-        "what the test uses",
+        *("test and signature", "what the test uses"),
     )
 )
 FRAME_SIGNALS = frozenset(
     (
-        *("signature", "culprit", "product frame that raised", "product statement that raised", "product frames"),
+        *(
+            "signature",
+            "test and signature",
+            "culprit",
+            "product frame that raised",
+            "product statement that raised",
+            "product frames",
+        ),
         "statements",
     )
 )

@@ -45,7 +45,9 @@ _COMPARED_BEFORE = re.compile(r"(?<![\w.])(\d{3}) [!=]= $")
 _STATUS_BEFORE = re.compile(
     r"[Ss]tatus(?:[ _][Cc]ode)?(?: [1-5]\d\d)?(?:[a-z ,]{0,24} )?(?:got|not|was|received|returned) $"
 )
-_MESSAGE_AFTER = re.compile(r", b?['\"](?:[A-Z]|<text)")
+_MESSAGE_AFTER = re.compile(r", b?['\"](?:[A-Z][a-z']|<text)")
+_CALLED_BEFORE = re.compile(r"[\w.\]]\($")
+_ERROR_BEFORE = re.compile(r"(?:[Ee]rror|Exception|Warning)\($")
 _REQUIRED_BEFORE = re.compile(r"[\w\]](?:[=~!<>]=|[<>])$")
 
 _SEPARATORS = frozenset(" =:(['\"#/-")
@@ -292,13 +294,19 @@ class _Reader:
             after = _COMPARED_AFTER.match(text, end) or _COMPARED_BEFORE.search(text, max(0, start - 8), start)
             if number in _STATUSES and after and after[1] in _STATUSES:
                 return "status"
-        if role == "errno" or (text[start - 1 : start] == "(" and _MESSAGE_AFTER.match(text, end)):
+        if role == "errno" or (text[start - 1 : start] == "(" and self._is_of_error(start, end)):
             return "errno"
         if role == "code" and (
             word != "error" or (text[start - 1 : start] in (" ", "#") and text[start - 2 : start] != ": ")
         ):
             return "code"
         return "version" if role == "version" else ""
+
+    def _is_of_error(self, start: int, end: int) -> bool:
+        """Tell whether a number in a parenthesis is that of an error: ``(111, 'Connection refused')``, not a call's."""
+        called = self._text[max(0, start - 24) : start]
+        is_error = _ERROR_BEFORE.search(called) or not _CALLED_BEFORE.search(called)
+        return bool(is_error and _MESSAGE_AFTER.match(self._text, end))
 
     def _left_of(self, start: int) -> tuple[str, str]:
         """Return the word before *start*, in lower case, and the separator between both; few characters away."""

@@ -43,24 +43,25 @@ def drawn(count: int, seed: int) -> list[Pattern]:
     found = []
     for _ in range(count):
         frames = tuple((f"src/{name}/{chosen.choice('ab')}.py", f"{name.title()}.get") for name in some(4))
-        facts = Assertion(chosen.choice(["==", "in"]), maybe(["int"]), maybe(["str"]), maybe(["order"]), maybe(["f.g"]))
+        kinds = maybe(["int", "float"]), maybe(["str"]), maybe(["order", "length"]), maybe(["f.g", "h"])
+        facts = Assertion(chosen.choice(["==", "in"]), *kinds)
         found.append(
             replace(
                 Pattern.of(failure()),
                 signature=f"{chosen.randrange(6):016x}",
                 phase=chosen.choice(["call", "setup", "crash"]),
                 type=maybe(["ValueError", "KeyError", "pool.Exhausted"]),
-                outermost=maybe(["RuntimeError"]),
+                outermost=maybe(["RuntimeError", "LookupError"]),
                 template=" ".join(some(6)),
                 typed=tuple(("status", str(chosen.randint(500, 503))) for _ in range(chosen.randrange(3))),
                 frames=frames,
                 statement=maybe(["raise Exhausted(size)", "return rows[0]"]) if frames else "",
                 culprit=chosen.choice([None, *frames]),
-                fixture=chosen.choice([None, None, "database"]),
+                fixture=chosen.choice([None, None, "database", "client"]),
                 path=chosen.choice(["", "tests/test_shop.py", "tests/test_disk.py"]),
                 test=maybe(["test_order", "TestDisk::test_quota", "TestDisk::test_volume"]),
                 parameters=tuple(("size", word) for word in some(2)),
-                test_statement=maybe(["assert order()"]),
+                test_statement=maybe(["assert order()", "run()"]),
                 assertion=chosen.choice([None, facts]),
                 uses=tuple(dict.fromkeys(some(3))),
                 digest=maybe(["0" * 16, "1" * 16]),

@@ -164,6 +164,8 @@ def test_different_failures_stay_different(first: str, second: str) -> None:
         ("HTTP 404: Not Found", ("status", "404")),
         ("assert 404 == 200", ("status", "200")),
         ("[Errno 111] Connection refused", ("errno", "111")),
+        ("OSError(28, 'No space left on device')", ("errno", "28")),
+        ('(2003, "Can\'t connect to the server")', ("errno", "2003")),
         ("'X' object has no attribute 'foo'", ("attribute", "foo")),
         ("'X' object has no attribute 'foo'", ("type", "X")),
         ("No module named 'a.b'", ("module", "a.b")),
@@ -180,6 +182,13 @@ def test_what_must_not_be_masked_is_told(text: str, typed: tuple[str, str]) -> N
     masked = mask(text)
     assert typed in masked.typed
     assert typed[1] in masked.template
+
+
+@pytest.mark.parametrize(
+    "text", ["price(12, 'JPY')", "order(12, 'Two cups')", "shop.order(12, 'Two cups')", "(12, 'JPY')"]
+)
+def test_a_number_of_a_call_is_no_errno(text: str) -> None:
+    assert "errno" not in dict(mask(f"assert 3 == 4 + where 3 = {text}").typed)
 
 
 def test_a_value_met_again_gets_its_number() -> None:
