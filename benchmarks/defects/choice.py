@@ -20,10 +20,13 @@ class Choice:
     weight: float
 
 
-def fit_choices(choices: Sequence[Choice], penalty: float, *, steps: int = 60) -> FloatArray:
-    """Return the weights (f,) that make the choices most likely, by Newton's method.
+def fit_choices(
+    choices: Sequence[Choice], penalty: float, signs: npt.NDArray[np.int64], *, steps: int = 60
+) -> FloatArray:
+    """Return the weights (f,) that make the choices most likely, none of another sign than its own of *signs* (f,).
 
-    The penalty is quadratic, on weights of numbers scaled to variance 1. ArithmeticError if the steps don't converge.
+    A sign of 0 leaves a weight free. By Newton's method on those that are not held at 0 (Bertsekas, 1982). The penalty
+    is quadratic, on weights of numbers scaled to variance 1. ArithmeticError if the steps don't converge.
     """
     rows = np.concatenate([choice.numbers for choice in choices])
     sizes = np.array([len(choice.numbers) for choice in choices])
@@ -41,6 +44,10 @@ def fit_choices(choices: Sequence[Choice], penalty: float, *, steps: int = 60) -
         odds, loss = _odds((design @ solution.astype(np.float32)).astype(np.float64), heads, owner, taken, weight)
         return odds, loss + 0.5 * penalty * float(solution @ solution)
 
+    # Turned around, what must not be positive must not be negative.
+    turned = np.where(signs[used] < 0, -1.0, 1.0)
+    design *= turned.astype(np.float32)
+    is_bound = signs[used] != 0
     solution = np.zeros(len(used))
     odds, loss = loss_at(solution)
     for _ in range(steps):
@@ -49,21 +56,27 @@ def fit_choices(choices: Sequence[Choice], penalty: float, *, steps: int = 60) -
         mean = np.add.reduceat(design * odds.astype(np.float32)[:, None], heads, axis=0)
         curvature = (design.T @ (design * of_row.astype(np.float32)[:, None])).astype(np.float64)
         curvature -= mean.T @ (mean * weight.astype(np.float32)[:, None])
-        step = np.linalg.solve(curvature + penalty * np.eye(len(used)), gradient)
+        is_free = ~(is_bound & (solution <= 0.0) & (gradient > 0.0))
+        step = np.zeros(len(used))
+        free = np.flatnonzero(is_free)
+        step[free] = np.linalg.solve(curvature[np.ix_(free, free)] + penalty * np.eye(len(free)), gradient[free])
         length = 1.0
         # Far from the least loss a whole step can lead away from it.
-        while (found := loss_at(solution - length * step))[1] > loss - 1e-4 * length * float(gradient @ step):
-            length /= 2.0
-            if length < 1e-6:
+        while True:
+            moved = solution - length * step
+            moved = np.where(is_bound, np.maximum(moved, 0.0), moved)
+            found = loss_at(moved)
+            if found[1] <= loss - 1e-4 * float(gradient @ (solution - moved)) or length < 1e-6:
                 break
-        before, solution = loss, solution - length * step
+            length /= 2.0
+        before, solution = loss, moved
         odds, loss = found
         if before - loss < 1e-5 * max(abs(loss), 1.0):
             break
     else:
         raise ArithmeticError(f"the fit did not converge in {steps} steps")
     out = np.zeros(rows.shape[1])
-    out[used] = solution / scale[used]
+    out[used] = turned * solution / scale[used]
     return out
 
 

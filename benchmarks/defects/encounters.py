@@ -31,7 +31,6 @@ LEFT_FOR_LATER = 2
 MOST_ASKED = 2
 """Failures of a known defect that are asked about, for each regime."""
 MOST_ASKED_NEW = 4
-FEWEST_KNOWN = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +54,14 @@ class Encounter:
 def draw(
     recorded: Recorded, count: int, seed: int, *, history: History = "few", all_sizes: bool = False
 ) -> list[Encounter]:
-    """Draw *count* encounters of a project; with *all_sizes* as few as `FEWEST_KNOWN` defects are known in some."""
+    """Draw *count* encounters of a project; with *all_sizes* few are known in every other one, down to one alone."""
     found = []
     for number in range(count):
         chosen = random.Random(f"{recorded.project} {seed} {number}")
         order = list(range(len(recorded.mutants)))
         chosen.shuffle(order)
         most = max(round(SHARE_KNOWN * len(order)), 1)
-        size = chosen.randint(min(FEWEST_KNOWN, most), most) if all_sizes and number % 2 else most
+        size = round(most ** chosen.random()) if all_sizes and number % 2 else most
         known: list[tuple[int, Failure]] = []
         asked: list[Asked] = []
         for defect in order[:size]:

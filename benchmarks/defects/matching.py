@@ -37,6 +37,7 @@ from benchmarks.defects.rivals import KEYED, near_messages, tfidf_cosines
 from benchmarks.defects.told import as_told
 from benchmarks.suite_speed import write_results
 from pytest_qeattention.defects.match_model import MatchModel, MatchModelError, shipped
+from pytest_qeattention.defects.matching import OUTWEIGHS
 from pytest_qeattention.defects.pattern import Pattern
 from pytest_qeattention.defects.pattern_signals import FRAME_SIGNALS, TEST_SIGNALS
 from pytest_qeattention.defects.pattern_table import COLUMNS, NEW_COLUMNS
@@ -69,6 +70,9 @@ NO_MODEL = MatchModel(({}, {}, {}, {}), 1.0, 1.0, 0.5)
 
 _COLUMNS = (*COLUMNS, *NEW_COLUMNS)
 """Numbers of a question: those of a defect, and those of a new one."""
+_SIGN_OF = {"of one": 1, "share": 1, "this defect alone": 1, "nearest": 1, "mean": 1, "other": -1}
+_SIGNS = np.array([_SIGN_OF.get(part, 0) for _, part in COLUMNS] + [0] * len(NEW_COLUMNS))
+"""What a failure and a defect have in common never speaks against their being one; and no difference speaks for it."""
 FloatArray = npt.NDArray[np.float64]
 ByHand: Mapping[tuple[str, str], float] = {
     **{(name, part): 1.0 for name, part in COLUMNS if part in ("of one", "nearest")},
@@ -142,7 +146,7 @@ def fitted(by_project: Sequence[Sequence[Question]], without: Collection[str] = 
                 numbers = np.where(left_out, np.float32(0.0), each.numbers)
                 weight = 1000.0 * SHARES[kind] / counts[kind]
                 choices[each.is_framed].append(Choice(numbers, each.right, weight))
-    return np.stack([fit_choices(some, PENALTY) for some in choices])
+    return np.stack([fit_choices(some, PENALTY, _SIGNS) for some in choices])
 
 
 def answers(rows: Sequence[Question], weights: FloatArray) -> list[Answer]:
@@ -152,7 +156,7 @@ def answers(rows: Sequence[Question], weights: FloatArray) -> list[Answer]:
         utility = each.numbers @ weights[int(each.is_framed)]
         odds = np.exp(utility - utility.max())
         odds /= odds.sum()
-        found.append(_answer(each, odds[:-1], 1.0 - float(odds[-1])))
+        found.append(_answer(each, odds[:-1], 1.0 - float(odds[-1]), is_ours=True))
     return found
 
 
@@ -163,8 +167,12 @@ def scored_by_hand(rows: Sequence[Question]) -> list[Answer]:
     return [_answer(each, score, float(score.max(initial=0.0))) for each, score in zip(rows, scores, strict=True)]
 
 
-def _answer(question: Question, scores: FloatArray, is_any: float) -> Answer:
+def _answer(question: Question, scores: FloatArray, is_any: float, *, is_ours: bool = False) -> Answer:
     best = int(np.argmax(scores)) if len(scores) else -2
+    # As the matcher does: what the same test was labelled leads, unless another defect outweighs it.
+    own = max(question.again, key=lambda row: float(scores[row]), default=None)
+    if own is not None and is_ours and scores[best] <= OUTWEIGHS * scores[own]:
+        best = own
     is_right = best == question.right and question.regime != "new defect"
     score = float(scores[best]) if best >= 0 else 0.0
     # Where several defects made the same test fail in the same way, none is known for it.

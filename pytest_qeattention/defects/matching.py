@@ -29,6 +29,8 @@ from pytest_qeattention.wording import counted, first_names
 
 CAUSE_SHARE = 0.5
 """Share of a cause's failures that must be known as one defect for the cause to be known as it."""
+OUTWEIGHS = 2.0
+"""By how much another defect must be more probable than what the same test was labelled, to be named in its place."""
 MOST_CANDIDATES = 5
 MOST_MATCHED = 1_000
 """Different failures of one run that are compared with what is known, about; it takes a millisecond each."""
@@ -147,11 +149,11 @@ class Matcher:
         # A rule settles what labels of other tests leave in doubt.
         if found is None or (found.state == "likely" and not is_own):
             found = self._by_rule(pattern, scored) or found
-        if found is None:
-            found = self._by_score(pattern, scored)
-        if found.state in ("known", "regressed") and found.basis != "rule" and not (pattern.type or pattern.template):
-            return replace(found, state="likely", reasons=(*found.reasons, "it says nothing of why it failed"))
-        return found
+        if found is not None:
+            return found
+        if not pattern.type and not pattern.template:
+            return Verdict("new", None, ("it says nothing of why it failed",), _ranked(scored.probabilities))
+        return self._by_score(pattern, scored)
 
     def _scored(self, pattern: Pattern, compared: Compared | None) -> _Scored:
         """Return the probabilities of the defects that *pattern* may be; what was said against one is heeded."""
@@ -193,6 +195,10 @@ class Matcher:
         reason = f"same exception, message and place as {counted(same, 'labelled failure')} (last {newest.at[:10]}{by})"
         grounds = _of_signature(pattern)
         of = dict(scored.probabilities)
+        if of_test and scored.probabilities and scored.probabilities[0][1] > OUTWEIGHS * of.get(name, 0.0):
+            found = self._by_score(pattern, scored)
+            said = f"the same test failing in the same way was labelled {name} ({of.get(name, 0.0):.2f})"
+            return replace(found, reasons=(*found.reasons, said))
         if of_test:
             if not pattern.type and not pattern.template:
                 reason = f"the same test failed as {name}; it says nothing of why"
@@ -235,12 +241,19 @@ class Matcher:
 
     def _by_score(self, pattern: Pattern, scored: _Scored) -> Verdict:
         candidates = _ranked(scored.probabilities)
-        if not scored.probabilities or scored.model is None:
+        if scored.model is None:
+            return Verdict("new", None, ("neither a signature nor a rule fits, and nothing else was compared",), ())
+        if not scored.probabilities:
             return Verdict("new", None, ("shares nothing with a labelled failure",), ())
         (name, probability), *rest = scored.probabilities
         model = scored.model
         own = scored.numbers[0]
         weights, _ = model.rows(bool(pattern.frames))
+        if probability < model.likely and rest and 1.0 - scored.new >= model.likely:
+            between = " and ".join(f"{other} ({share:.2f})" for other, share in scored.probabilities[:2])
+            reasons = [f"one of several that are known, with probability {1.0 - scored.new:.2f}: between {between}"]
+            grounds = grounds_of(own, weights)
+            return Verdict("likely", name, tuple(reasons), candidates, "score", grounds, probability)
         if probability < model.likely:
             differs = against(pattern, own, weights)
             has = f", which has {differs}" if differs else ""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from pytest_qeattention.defects.facts import (
     LONGEST_NAME,
@@ -15,12 +15,9 @@ from pytest_qeattention.defects.facts import (
     LONGEST_STATEMENT,
     MOST_PARAMETERS,
     Assertion,
-    Frame,
-    Link,
-    Raised,
     TestFacts,
 )
-from pytest_qeattention.defects.masking import LONGEST_TYPED, MOST_TYPED, Masked
+from pytest_qeattention.defects.masking import LONGEST_TYPED, MOST_TYPED
 from pytest_qeattention.defects.plain import Fields
 from pytest_qeattention.defects.record import PHASES, FailureRecord, Phase
 
@@ -118,23 +115,6 @@ class Pattern:
         """Return 16 hexadecimal digits: the same for one test, with any parameters, failing in the same way."""
         parts = (self.signature, self.path, self.test)
         return _digest("".join(f"{len(part)}:{part}" for part in parts))
-
-    def to_record(self) -> FailureRecord:
-        """Return a record of what is known, for whatever compares records."""
-        frames = [Frame(path, 0, qualname, "", "product") for path, qualname in self.frames]
-        if frames:
-            frames[-1] = replace(frames[-1], statement=self.statement)
-        if self.test_statement:
-            frames.insert(0, Frame(self.path, 0, self.test, self.test_statement, "test"))
-        link: Link | None = "context" if self.outermost else None
-        raised = Raised(self.type, self.template, Masked(self.template, self.typed), link, tuple(frames))
-        culprit = None if self.culprit is None else Frame(self.culprit[0], 0, self.culprit[1], "", "product")
-        test = TestFacts(self.path, self.test, None, self.parameters, (), self.fixture)
-        chain = (raised,) if self.type or self.template else ()
-        if self.outermost:
-            chain = (Raised(self.outermost, "", Masked("")), *chain)
-        nodeid = f"{self.path}::{self.test}"[:LONGEST_NODEID]
-        return FailureRecord(nodeid, self.phase, test, chain, culprit, self.assertion)
 
     def to_plain(self) -> dict[str, object]:
         """Return the pattern as an object of JSON."""

@@ -35,7 +35,8 @@ class PatternVectors:
     def __init__(self, index: PatternIndex, patterns: Sequence[Pattern]) -> None:
         self._index = index
         self._places: dict[Feature, tuple[int, float]] = {}
-        self._keys = self.of(patterns)
+        self.keys = self.of(patterns)
+        """Of the patterns, float32 (len(patterns), `DIMENSION`)."""
         self._places.clear()
 
     def of(self, patterns: Sequence[Pattern]) -> FloatArray:
@@ -51,9 +52,9 @@ class PatternVectors:
 
     def attended(self, patterns: Sequence[Pattern]) -> list[list[tuple[int, float]]]:
         """Return for each of *patterns* the places of the nearest that are held, and its attention to them, sum 1."""
-        if not len(self._keys) or not patterns:
+        if not len(self.keys) or not patterns:
             return [[] for _ in patterns]
-        scores, places = topk_similarity(self.of(patterns), self._keys, min(NEAREST, len(self._keys)), num_threads=1)
+        scores, places = topk_similarity(self.of(patterns), self.keys, min(NEAREST, len(self.keys)), num_threads=1)
         weights = np.exp(SHARPNESS * (scores - scores[:, :1]))
         weights /= weights.sum(axis=1, keepdims=True)
         return [

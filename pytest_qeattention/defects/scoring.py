@@ -42,7 +42,7 @@ class Scorer:
 
     def __init__(self, patterns: Sequence[Pattern], owners: Sequence[int], model: MatchModel) -> None:
         self.model = model
-        self._patterns, self._owners = list(patterns), list(owners)
+        self._owners = np.array(owners, np.int64)
         self._table = PatternTable(patterns, owners)
         self._index = PatternIndex(patterns)
         self._vectors = PatternVectors(self._index, patterns)
@@ -58,17 +58,15 @@ class Scorer:
 
     def likeness_of(self, pattern: Pattern, defect: int) -> float:
         """Return the cosine of *pattern* and the nearest known failure of *defect*."""
-        return self.likeness(
-            pattern, [each for each, own in zip(self._patterns, self._owners, strict=True) if own == defect]
-        )
+        return float((self._vectors.keys[self._owners == defect] @ self._vectors.of([pattern])[0]).max())
 
     def _compared(self, pattern: Pattern, near: Sequence[tuple[int, float]]) -> Compared:
         attention: dict[int, float] = {}
         for place, share in near:
-            owner = self._owners[place]
+            owner = int(self._owners[place])
             attention[owner] = attention.get(owner, 0.0) + share
         ranked = sorted(attention, key=lambda owner: (-attention[owner], owner))
-        by_index = dict.fromkeys(self._owners[place] for place in self._index.near(pattern))
+        by_index = dict.fromkeys(int(self._owners[place]) for place in self._index.near(pattern))
         # Half of the places belong to each way, and what one leaves the other takes.
         chosen = list(dict.fromkeys([*ranked[: MOST_COMPARED // 2], *by_index, *ranked]))[:MOST_COMPARED]
         is_framed = bool(pattern.frames)
