@@ -31,7 +31,7 @@ PUBLISHED = {
     "speed": SPEED,
     "memory": MEMORY,
     "encoder": RESULTS / "encoder_speed.md",
-    "defects": RESULTS / "defect_matching.md",
+    "defects": RESULTS / "defect_matching_unseen.md",
 }
 EXAMPLES = ("quickstart", "custom_workload", "red_run", "failures")
 ANY_LINES = "..."

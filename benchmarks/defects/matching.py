@@ -483,6 +483,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     document: dict[str, Any] = {
         "projects": {one.project: len(one.mutants) for one in live},
+        "records": sorted(path.name.removesuffix(".json.gz") for path in options.records.glob("*.json.gz")),
         "encounters": ENCOUNTERS,
         "unseen": options.unseen,
         "rows": rows,

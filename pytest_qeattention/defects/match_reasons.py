@@ -51,7 +51,10 @@ def against(pattern: Pattern, row: FloatArray, weights: FloatArray) -> str:
         if row[column + 3] > 0.0 and value_of(pattern) is not None and not name.endswith("signature"):
             lost = sum(weights[column : column + 3]) - weights[column + 3]
             found.append((-float(lost), f"another {name}"))
-    return ", ".join(text for lost, text in sorted(found)[:_MOST_SHOWN] if lost < 0.0)
+    texts = [text for lost, text in sorted(found) if lost < 0.0]
+    # Messages are compared in several ways, of which one is enough to read.
+    messages = [text for text in texts if text.startswith("another message")]
+    return ", ".join([text for text in texts if text not in messages[1:]][:_MOST_SHOWN])
 
 
 def grounds_of(row: FloatArray, weights: FloatArray) -> frozenset[str]:

@@ -160,16 +160,17 @@ def test_junit_says_the_cause_of_each_failing_test(pytester: pytest.Pytester, pr
 
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     state = ["qe_defects_cause", "qe_defects_state"]
-    known = [*state, "qe_defects_defect"]
+    known = [*state, "qe_defects_defect", "qe_defects_confidence"]
+    new = [*state, "qe_defects_confidence"]
     found = cases(project / "o.xml")
     assert found[:4] == [
         ("test_amount[a]", [*known, "mine"]),
         ("test_amount[b]", [*known, "mine"]),
         ("test_amount[1]", ["mine"]),
-        ("test_broken", state),
+        ("test_broken", new),
     ]
     # pytest writes two cases of a test that fails at its end as well; each names both causes.
-    assert found[4:] == [("test_closing", [*known, *state])] * 2
+    assert found[4:] == [("test_closing", [*known, *new])] * 2
     values = {each.get("value") for each in ET.parse(project / "o.xml").iter("property")}
     assert "BUG-1 & <co>" in values
 

@@ -111,7 +111,7 @@ def test_without_the_flag_the_code_stays(pytester: pytest.Pytester, project: Pat
     result = pytester.runpytest("--qe-defects", "--qe-store=kept")
 
     assert result.ret == pytest.ExitCode.TESTS_FAILED
-    result.stdout.fnmatch_lines(["known  2 failures  BUG-1  last/1"])
+    result.stdout.fnmatch_lines(["known  2 failures  BUG-1  confidence *  last/1"])
     result.stdout.no_fnmatch_line("*known-ok*")
 
 

@@ -213,7 +213,7 @@ def test_with_all_sizes_few_defects_are_known_in_some() -> None:
     sizes = [len({defect for defect, _ in each.known}) for each in draw(project(), 20, 1, all_sizes=True)]
 
     assert sizes[::2] == [12] * 10
-    assert 1 == min(sizes)
+    assert min(sizes) == 1
     assert len(set(sizes)) > 3
     assert draw(project(1), 2, 0)[0].known
 
