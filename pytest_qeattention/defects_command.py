@@ -148,14 +148,13 @@ class _Places:
 
 def _guarded(run: Callable[[argparse.Namespace], int], options: argparse.Namespace) -> int:
     """Run a command; what is wrong with labels and history is a message, and an exit code."""
-    from pytest_qeattention.defects.families import FamiliesError
     from pytest_qeattention.defects.history import HistoryError, HistoryFileError
     from pytest_qeattention.defects.knowledge_file import KnowledgeError, UnwritableError
 
     check_output(options.json)
     try:
         return run(options)
-    except (UnwritableError, HistoryFileError, FamiliesError) as error:
+    except (UnwritableError, HistoryFileError) as error:
         write_error(f"qeattention: error: {error}")
         return EXIT_FAILED
     except (KnowledgeError, HistoryError) as error:
@@ -163,6 +162,7 @@ def _guarded(run: Callable[[argparse.Namespace], int], options: argparse.Namespa
 
 
 def _triage(options: argparse.Namespace) -> int:
+    from pytest_qeattention.defects.families import catalogue
     from pytest_qeattention.defects.history import HistoryError
     from pytest_qeattention.defects.matching import Matcher
     from pytest_qeattention.defects.model import DefectsReport
@@ -176,8 +176,11 @@ def _triage(options: argparse.Namespace) -> int:
     records = [record for file in files for record in file.failures]
     tests = sum(file.tests for file in files)
     problems = tuple(problem for file in files for problem in file.problems)
-    found = DefectsReport(tuple(records), _causes(records), problems=(*problems, *knowledge.problems))
-    report = Matcher(knowledge).match(found)
+    matcher = Matcher(knowledge)
+    no_families = catalogue().problem if records else None
+    _say(problem for problem in (no_families, matcher.problem) if problem is not None)
+    known_problems = (*problems, *knowledge.problems, *filter(None, [no_families]))
+    report = matcher.match(DefectsReport(tuple(records), _causes(records), problems=known_problems))
     history = places.runs()
     beside = Beside(urls=urls_of(knowledge), store=options.qe_store, gate=triage_output.GATE)
     try:

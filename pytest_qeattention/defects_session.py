@@ -235,9 +235,11 @@ class DefectsSession:
         )
         if not records:
             return DefectsReport((), (), problems=problems, knowledge="empty")
+        from pytest_qeattention.defects.families import catalogue
         from pytest_qeattention.defects.grouping import causes_of
         from pytest_qeattention.defects_memory import Memory
 
+        problems = (*problems, *filter(None, [catalogue().problem]))
         causes = causes_of(records, passed=passed_parameters(records, self._passed))
         store = self._settings.store
         self._memory = Memory(self._config.rootpath, store, cache_directory(self._config, store))

@@ -31,6 +31,7 @@ PUBLISHED = {
     "speed": SPEED,
     "memory": MEMORY,
     "encoder": RESULTS / "encoder_speed.md",
+    "causes": RESULTS / "defect_grouping.md",
     "defects": RESULTS / "defect_matching_unseen.md",
 }
 EXAMPLES = ("quickstart", "custom_workload", "red_run", "failures")

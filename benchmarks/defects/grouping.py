@@ -3,10 +3,12 @@
     python -m benchmarks.defects.grouping RECORDS [--results DIR] [--unseen] [--write FILE]
 
 RECORDS is what benchmarks.defects.records wrote. Runs of 1 to 8 defects are put together of each project (mixtures.py).
-Every project is grouped by weights fitted on the runs of the others, which choose the threshold too, as they do for
-TF-IDF. Shown are the same without the signals of tests, without frames, and with the weights set by hand; and other
-ways to group (rivals.py). Means over the runs of a project, and over projects. ``--write`` fits weights on all projects
-and writes them as Python; ``--unseen`` measures the shipped weights on the projects that nothing was fitted on.
+Projects are dealt to five parts. Every part is grouped by weights fitted on the runs of the others, which choose the
+threshold too, as they do for TF-IDF. Shown are the same without the signals of tests, without frames, and with the
+weights set by hand; other ways to group (rivals.py); and the ceiling: the best that can be done where failures that
+differ in nothing but their tests stay together. Means over the runs of a project, and over projects. ``--write`` fits
+weights on all projects and writes them as Python; ``--unseen`` measures the shipped weights on the projects that
+nothing was fitted on.
 """
 
 from __future__ import annotations
@@ -14,14 +16,14 @@ from __future__ import annotations
 import argparse
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.defects.mixtures import Mixture, draw, fewer, load_all
+from benchmarks.defects.mixtures import Failure, Mixture, draw, fewer, load_all
 from benchmarks.defects.partitions import b_cubed, is_perfect, nmi
 from benchmarks.defects.rivals import KEYED, edit_distance_groups, keyed, tfidf_cosines, tfidf_groups
 from benchmarks.quality.fit import fit_logistic
@@ -30,7 +32,8 @@ from pytest_qeattention.defects.grouping import Compared, compare, pair_scores
 from pytest_qeattention.defects.pair_model import BY_HAND, SHIPPED, PairModel
 from pytest_qeattention.defects.signals import COLUMNS, FRAME_SIGNALS, TEST_SIGNALS
 
-RUNS = 40
+RUNS = 30
+PARTS = 5
 PAIRS = 600
 """Pairs of a run that weights are fitted on, as many of one cause as of two where there are so many."""
 PENALTY = 300.0
@@ -40,6 +43,8 @@ rarity that is counted in the run alone misleads (mean B-cubed F1 of five projec
 SEED = 0
 MEASURES = ("B-cubed F1", "NMI", "runs without a mistake")
 THRESHOLDS = (0.2, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.7, 0.8)
+COSINE = 0.4
+"""Threshold of TF-IDF cosines for the unseen projects: what most parts of the others choose."""
 RESULTS = Path(__file__).parents[1] / "results"
 
 
@@ -132,21 +137,48 @@ def grouped_by(model: PairModel, runs: Sequence[Run]) -> list[float]:
     return mean([measured(run.groups(model, [model.threshold])[0], run) for run in runs])
 
 
-def rivals(
-    runs: Sequence[Run], others: Sequence[Run], cosines: dict[int, npt.NDArray[np.float32]]
-) -> dict[str, list[float]]:
-    """Return the measures of *runs* by other ways, of which one gets its threshold from *others*."""
+def ceiling(runs: Sequence[Run]) -> list[float]:
+    """Return the measures of who knows every cause, but cannot part failures with equal chain, messages and frames."""
+    rows = []
+    for run in runs:
+        keys = [_told(failure) for failure in run.mixture.failures]
+        causes: defaultdict[Hashable, Counter[int]] = defaultdict(Counter)
+        for key, cause in zip(keys, run.mixture.cause, strict=True):
+            causes[key][cause] += 1
+        rows.append(measured([causes[key].most_common(1)[0][0] for key in keys], run))
+    return mean(rows)
+
+
+def _told(failure: Failure) -> Hashable:
+    return tuple(
+        (raised.type, raised.message, *((f.path, f.qualname, f.statement) for f in raised.frames if f.role != "test"))
+        for raised in failure.record.chain
+    )
+
+
+def by_cosine(run: Run) -> list[tuple[float, float, float]]:
+    """Return the measures of *run* grouped by TF-IDF cosines, for each of `THRESHOLDS`."""
+    cosines = tfidf_cosines(run.mixture.failures)
+    return [measured(tfidf_groups(cosines, threshold), run) for threshold in THRESHOLDS]
+
+
+def rivals(runs: Sequence[Run]) -> dict[str, list[float]]:
+    """Return the measures of *runs* by ways that have nothing to choose."""
     rows = {
         name: mean([measured(keyed(key, run.mixture.failures), run) for run in runs]) for name, key in KEYED.items()
     }
     rows["10 % edit distance"] = mean([measured(edit_distance_groups(run.mixture.failures), run) for run in runs])
-
-    def by_cosine(some: Sequence[Run], threshold: float) -> list[float]:
-        return mean([measured(tfidf_groups(cosines[id(run)], threshold), run) for run in some])
-
-    threshold = max(THRESHOLDS, key=lambda one: sum(by_cosine(others, one)) if others else -one)
-    rows["TF-IDF cosine"] = by_cosine(runs, threshold)
     return rows
+
+
+def variants(runs: Sequence[Run]) -> dict[str, PairModel]:
+    """Return the model fitted on *runs*, and those that show what learning and signals are worth."""
+    return {
+        "ours": fitted(runs),
+        "ours, without tests": fitted(runs, TEST_SIGNALS),
+        "ours, without frames": fitted(runs, FRAME_SIGNALS),
+        "ours, weights by hand": with_threshold(BY_HAND, runs),
+    }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -170,17 +202,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{one.project}: {len(one.mutants)} defects", file=sys.stderr, flush=True)
     if options.write is not None:
         write_model(options.write, fitted([run for some in runs.values() for run in some]))
-    cosines = {id(run): tfidf_cosines(run.mixture.failures) for some in runs.values() for run in some}
+    cosine = {id(run): by_cosine(run) for some in runs.values() for run in some}
     rows: dict[str, dict[str, list[float]]] = defaultdict(dict)
-    for project, some in runs.items():
-        others = [] if options.unseen else [run for name, each in runs.items() if name != project for run in each]
-        rows["ours"][project] = grouped_by(SHIPPED if options.unseen else fitted(others), some)
-        if not options.unseen:
-            rows["ours, without tests"][project] = grouped_by(fitted(others, TEST_SIGNALS), some)
-            rows["ours, without frames"][project] = grouped_by(fitted(others, FRAME_SIGNALS), some)
-            rows["ours, weights by hand"][project] = grouped_by(with_threshold(BY_HAND, others), some)
-        for name, measures in rivals(some, others, cosines).items():
-            rows[name][project] = measures
+    names = sorted(runs)
+    for part in [names] if options.unseen else [names[at::PARTS] for at in range(PARTS)]:
+        others = [run for name in names if name not in part for run in runs[name]]
+        best = THRESHOLDS.index(COSINE)
+        if others:
+            best = int(np.argmax([sum(mean(row)) for row in zip(*(cosine[id(run)] for run in others), strict=True)]))
+        models = {"ours": SHIPPED} if options.unseen else variants(others)
+        for project in part:
+            some = runs[project]
+            for name, model in models.items():
+                rows[name][project] = grouped_by(model, some)
+            for name, measures in rivals(some).items():
+                rows[name][project] = measures
+            rows["TF-IDF cosine"][project] = mean([cosine[id(run)][best] for run in some])
+            rows["ceiling"][project] = ceiling(some)
+        print(f"grouped {', '.join(part)}; TF-IDF from {THRESHOLDS[best]}", file=sys.stderr, flush=True)
     document = {
         "projects": {one.project: len(one.mutants) for one in recorded},
         "runs": RUNS,
@@ -191,20 +230,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     }
     name = "defect_grouping" + ("_unseen" if options.unseen else "")
     name += "" if options.most_failures is None else f"_{options.most_failures}"
-    text = table(rows)
+    text = table(rows, {one.project: len(one.mutants) for one in recorded})
     write_results(options.results, name, document, text)
-    print(text)
     return 0
 
 
-def table(rows: dict[str, dict[str, list[float]]]) -> str:
-    """Return the means over projects as Markdown, and the least of any project."""
-    lines = [f"| grouped by | {' | '.join(MEASURES)} |", "|---|" + "---|" * len(MEASURES)]
+def table(rows: Mapping[str, Mapping[str, Sequence[float]]], defects: Mapping[str, int]) -> str:
+    """Return the means over projects as Markdown, the least of any, and ours of each project."""
+    lines = [f"{len(defects)} projects with {sum(defects.values())} defects, {RUNS} runs of 1 to 8 of them each.", ""]
+    lines += [f"| grouped by | {' | '.join(MEASURES)} |", "|---|" + "---|" * len(MEASURES)]
     for name, by_project in rows.items():
-        values = np.array(list(by_project.values()))
-        cells = [f"{m:.3f} ({low:.3f})" for m, low in zip(values.mean(axis=0), values.min(axis=0), strict=True)]
+        means = np.array(list(by_project.values()))
+        cells = [f"{m:.3f} ({low:.3f})" for m, low in zip(means.mean(axis=0), means.min(axis=0), strict=True)]
         lines.append(f"| {name} | {' | '.join(cells)} |")
-    return "\n".join([*lines, "", "Mean over projects, in brackets the least of any.", ""])
+    lines += ["", "Mean over projects, in brackets the least of any.", ""]
+    lines += [f"| project | defects | {' | '.join(MEASURES)} |", "|---|---|" + "---|" * len(MEASURES)]
+    for project, values in sorted(rows["ours"].items()):
+        lines.append(f"| {project} | {defects[project]} | {' | '.join(f'{value:.3f}' for value in values)} |")
+    return "\n".join([*lines, ""])
 
 
 def write_model(path: Path, model: PairModel) -> None:

@@ -4,8 +4,9 @@
 
 Made-up failures: 1,000 defects with 10 labelled failures each, of 60 test files and 90 modules, half of them with
 frames of the product, and 300 failures of these defects that are asked about one by one, as the slowest case; a run of
-5,000 failures of 200 causes, and one in which all 5,000 differ. Each is done in a process of its own, three times;
-shown is the median, and the growth of the process's peak memory while the labels are taken in and all is asked.
+5,000 failures with deep tracebacks of which 200 differ, and runs in which all do: 3,000, the most of which each two are
+compared, and 5,000. Each is done in a process of its own, three times; shown is the median, and the growth of the
+process's peak memory while the labels are taken in and all is asked.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.suite_speed import write_results
-from pytest_qeattention.defects.grouping import causes_of
+from pytest_qeattention.defects.grouping import MOST_DISTINCT, causes_of
 from pytest_qeattention.defects.match_model import shipped
 from pytest_qeattention.defects.pattern import Pattern
 from pytest_qeattention.defects.record import FailureRecord, Frame, Raised, TestFacts
@@ -60,6 +61,24 @@ def failure(defect: int, number: int) -> FailureRecord:
     )
 
 
+def deep_failure(number: int) -> FailureRecord:
+    """Return a failure with a deep traceback that differs from all others in message, test and frames."""
+    chosen = random.Random(number)
+    corner = chosen.randrange(40)
+    path, name = f"tests/test_{corner}.py", f"test_{number}"
+    frames = [Frame.of(path, 5, name, "shop.load(basket)", "test")]
+    frames += [
+        Frame.of(f"pkg/m{(corner * 7 + at) % 30}.py", at, f"f{corner}_{at}", "return g(x)", "product")
+        for at in range(12)
+    ]
+    frames += [Frame.of("site-packages/lib/a.py", at, f"l{at}", "y", "third party") for at in range(15)]
+    words = " ".join(f"word{chosen.randrange(3_000)}" for _ in range(12))
+    body = "\n".join(f"    a{chosen.randrange(2_000)} = b{chosen.randrange(2_000)}(c)" for _ in range(15))
+    facts = TestFacts.of(path, name, 3, [("p", str(number % 7))], ["db", "tmp_path"], None, f"def {name}():\n{body}")
+    raised = Raised.of("ValueError", f"cannot load thing {corner} {words}", None, frames)
+    return FailureRecord.of(f"{path}::{name}", "call", facts, (raised,), culprit=frames[1])
+
+
 def _peak() -> float:
     """Return the peak memory of this process in MB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -89,18 +108,19 @@ def matching() -> dict[str, float]:
     }
 
 
-def grouping(causes: int) -> dict[str, float]:
-    """Time the grouping of a run, in s."""
-    records = [failure(number % causes, number // causes) for number in range(FAILURES)]
-    start = time.perf_counter()
+def grouping(failures: int, distinct: int) -> dict[str, float]:
+    """Time the grouping of a run in which so many failures differ, in s; the growth of peak memory in MB."""
+    records = [deep_failure(number % distinct) for number in range(failures)]
+    before, start = _peak(), time.perf_counter()
     causes_of(records)
-    return {"s": time.perf_counter() - start}
+    return {"s": time.perf_counter() - start, "memory, MB": _peak() - before}
 
 
 PARTS: dict[str, Callable[[], dict[str, float]]] = {
     f"one failure against {DEFECTS:,} defects with {LABELS} labels each": matching,
-    f"{FAILURES:,} failures of {CAUSES} causes grouped": lambda: grouping(CAUSES),
-    f"{FAILURES:,} failures that all differ grouped": lambda: grouping(FAILURES),
+    f"{FAILURES:,} failures grouped, {CAUSES} different ones": lambda: grouping(FAILURES, CAUSES),
+    f"{MOST_DISTINCT:,} failures grouped that all differ": lambda: grouping(MOST_DISTINCT, MOST_DISTINCT),
+    f"{FAILURES:,} failures grouped that all differ": lambda: grouping(FAILURES, FAILURES),
 }
 
 

@@ -155,6 +155,8 @@ class Catalogue:
     """The families with their rules, in the order of the data."""
 
     entries: tuple[tuple[Family, tuple[_Rule, ...]], ...] = field(repr=False)
+    problem: str | None = None
+    """Why there are no families: the data cannot be read."""
 
     def of(self, record: FailureRecord) -> tuple[Family, ...]:
         """Return the families that *record* may be of, best first; of equals, the one that the data has first."""
@@ -168,18 +170,22 @@ class Catalogue:
 
 
 def families(record: FailureRecord) -> tuple[Family, ...]:
-    """Return the families that *record* may be of, best first; raise FamiliesError where the data is damaged."""
+    """Return the families that *record* may be of, best first; none where the data cannot be read."""
     return catalogue().of(record)
 
 
 @lru_cache(maxsize=1)
 def catalogue() -> Catalogue:
-    """Return the families that the package comes with; the file is read once, when it is first asked for."""
+    """Return the families that the package comes with; the file is read once, when it is first asked for.
+
+    A family is a hint: without the data there are none, and all else goes on.
+    """
     try:
-        data = json.loads(FAMILIES.read_text(encoding="utf-8"))
+        return read_catalogue(json.loads(FAMILIES.read_text(encoding="utf-8")))
+    except FamiliesError as error:
+        return Catalogue((), str(error))
     except (OSError, ValueError) as error:
-        raise FamiliesError(f"cannot read {FAMILIES} ({error}); {_REINSTALL}") from error
-    return read_catalogue(data)
+        return Catalogue((), f"cannot read {FAMILIES} ({error}); {_REINSTALL}")
 
 
 def read_catalogue(data: Any) -> Catalogue:

@@ -21,7 +21,10 @@ from pytest_qeattention.defects.record import FailureRecord
 from pytest_qeattention.wording import counted
 
 LEAST_CONFIDENCE = 0.95
-"""Of a match by score. A signature and a rule need none."""
+"""Of a match by score. A rule needs none, and of a signature it is enough that one was found."""
+LEAST_TESTS = 3
+"""Different tests that a defect must be labelled in for a failure to pass by a score: from one or two, what the defect
+does and what others do can't be told apart well enough to let a run pass."""
 COUNTED_DAYS = 90
 """How long what a person said counts where no last day was set."""
 _WORD = re.compile(r"[^\W\d_]+")
@@ -86,16 +89,22 @@ class _Confirmed:
         self.defects = knowledge.defects
         self._of_signature: dict[tuple[str, str], str] = {}
         self._of_defect: dict[str, str] = {}
+        self._tests: dict[str, set[tuple[str, str]]] = {}
         # These are the labels of people, oldest first.
         for label in knowledge.labels:
             if label.is_confirmed:
                 self._of_signature[label.defect, label.pattern.signature] = label.at
                 self._of_defect[label.defect] = label.at
+                self._tests.setdefault(label.defect, set()).add((label.pattern.path, label.pattern.test))
         self._rules = [
             (knowledge.aliases[each.defect], each.rule, each.at)
             for each in knowledge.contents.statements
             if each.kind == "rule" and each.value == "on" and each.source == "human" and each.rule is not None
         ]
+
+    def tests(self, defect: str) -> int:
+        """Return in how many tests people labelled *defect*."""
+        return len(self._tests.get(defect, ()))
 
     def at(self, record: FailureRecord, match: Match, defect: str) -> str | None:
         """Return the time; None where no person said it."""
@@ -132,6 +141,9 @@ def _judged(record: FailureRecord, match: Match | None, confirmed: _Confirmed | 
     said = confirmed.at(record, match, name)
     if said is None:
         return f"is {name}, which no person has said of such a failure"
+    if match.basis == "score" and confirmed.tests(name) < LEAST_TESTS:
+        tests = counted(confirmed.tests(name), "test")
+        return f"is {name} by a score that rests on {tests} labelled, and not on {LEAST_TESTS}"
     until = _until(defect, said)
     if until < today.isoformat():
         return f"is {name}, which may pass until {until} only; label it again, with --until DATE where it stays"

@@ -34,6 +34,8 @@ OUTWEIGHS = 2.0
 MOST_CANDIDATES = 5
 MOST_MATCHED = 1_000
 """Different failures of one run that are compared with what is known, about; it takes a millisecond each."""
+_LEAST_BETWEEN = 0.2
+"""Probability of a second defect with which a failure is one of two."""
 _LEAST_SHOWN = 0.01
 """Probability of a defect that is named beside the one that a failure is."""
 
@@ -145,10 +147,11 @@ class Matcher:
     def _verdict(self, pattern: Pattern, compared: Compared | None) -> Verdict:
         scored = self._scored(pattern, compared)
         found = self._by_own_label(pattern, scored)
-        is_own = any(label.is_confirmed for label in self._by_id.get(pattern.id, ()))
-        # A rule settles what labels of other tests leave in doubt.
-        if found is None or (found.state == "likely" and not is_own):
-            found = self._by_rule(pattern, scored) or found
+        # A rule settles what labels leave in doubt, but for those of the test itself that say otherwise.
+        if found is None or found.state == "likely":
+            own = {label.defect for label in self._by_id.get(pattern.id, ()) if label.is_confirmed}
+            ruled = self._by_rule(pattern, scored)
+            found = ruled if ruled is not None and (not own or ruled.defect in own) else found
         if found is not None:
             return found
         if not pattern.type and not pattern.template:
@@ -212,7 +215,7 @@ class Matcher:
             is_new = other[1] < scored.new
             why = f"it says so little that it may be {'a new defect' if is_new else other[0]} as well"
             shares = f"probability {of.get(name, 0.0):.2f}, of {'a new one' if is_new else other[0]} "
-            shares += f"{scored.new if is_new else other[1]:.2f}"
+            shares += f"{scored.new if is_new else other[1]:.2f}; a rule settles it"
             return replace(found, state="likely", reasons=(reason, f"{why} ({shares})"))
         is_disputed = any(not label.is_confirmed and label.defect == name for label in labels)
         if others or is_disputed:
@@ -222,7 +225,7 @@ class Matcher:
             candidates = _ranked(scored.probabilities, name)
             return Verdict("likely", name, (reason, why), candidates, "signature", grounds, of.get(name))
         if scored.model is None:
-            return self._certain(Verdict("known", name, (reason,), ((name, 1.0),), "signature", grounds))
+            return Verdict("likely", name, (reason,), ((name, 1.0),), "signature", grounds)
         found = self._by_score(pattern, scored)
         if found.defect != name:
             return None
@@ -249,9 +252,10 @@ class Matcher:
         model = scored.model
         own = scored.numbers[0]
         weights, _ = model.rows(bool(pattern.frames))
-        if probability < model.likely and rest and 1.0 - scored.new >= model.likely:
+        is_between = bool(rest) and probability + rest[0][1] >= model.likely and rest[0][1] >= _LEAST_BETWEEN
+        if probability < model.likely and is_between:
             between = " and ".join(f"{other} ({share:.2f})" for other, share in scored.probabilities[:2])
-            reasons = [f"one of several that are known, with probability {1.0 - scored.new:.2f}: between {between}"]
+            reasons = [f"one of two that are known, with probability {probability + rest[0][1]:.2f}: {between}"]
             grounds = grounds_of(own, weights)
             return Verdict("likely", name, tuple(reasons), candidates, "score", grounds, probability)
         if probability < model.likely:
@@ -290,8 +294,15 @@ class Matcher:
             if not counts:
                 continue
             (name, count), *rest = sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))
-            first = next(each for each in own if each.defect == name and (each.state != "likely") is is_certain)
+            alike = [each for each in own if each.defect == name and (each.state != "likely") is is_certain]
+            # What is said of a cause is what is said of most of it.
+            said = Counter(each.reasons[:1] for each in alike)
+            first = max(alike, key=lambda each: said[each.reasons[:1]])
             reasons = list(first.reasons)
+            if said[first.reasons[:1]] < count:
+                reasons.append(
+                    f"that is said of {said[first.reasons[:1]]} of its {total} failures, of others more or less"
+                )
             agree = is_certain and count + guessed[name] == total
             if count < total:
                 rest_of = ", and the others are likely it" if agree else ""
@@ -306,6 +317,11 @@ class Matcher:
             return Match(state, name, confidence, tuple(reasons), first.basis, first.grounds)
         representative = verdicts[cause.representative]
         return Match("new", None, representative.confidence, representative.reasons)
+
+
+def _grounds_of(verdict: Verdict) -> tuple[str | None, tuple[str, ...]]:
+    """Return what verdicts have in common that say the same but for numbers."""
+    return verdict.basis, () if verdict.basis == "score" else verdict.reasons[:1]
 
 
 def _as(verdict: Verdict) -> Verdict:

@@ -50,7 +50,7 @@ _SUBJECTS = (
         "frames",
     ),
     ("message", "message but for repeated values", "words of messages", "typed values"),
-    ("root type", "outermost type"),
+    ("root type", "outermost type", "exceptions named"),
     ("function asserted of", "statement of the test", "kind of difference", "types of operands"),
     ("test function", "test class", "words of tests", "names of tests", VECTORS, "test file", "fixtures", "parameters"),
     ("failing fixture",),

@@ -25,6 +25,7 @@ FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
 
 _COREFERENCE = re.compile(r"<([\w ]+):\d+>")
+_EXCEPTION = re.compile(r"\b[A-Z]\w*(?:Error|Exception|Warning|Exit|Interrupt)\b")
 _LONGEST_PREFIX = 12
 MOST_COLUMNS = 1024
 """Words that are compared between failures; the rarer they are, and the oftener shared, the sooner they are kept."""
@@ -149,6 +150,16 @@ def _frames(record: FailureRecord) -> dict[str, float]:
     return _by_place([frame for frame in root_frames(record) if frame.role != "test"])
 
 
+def _exceptions(record: FailureRecord) -> dict[str, float]:
+    """Return the exceptions that were raised or that a message names, as ``assert not KeyError('a')`` does."""
+    texts = [text for raised in record.chain for text in (raised.type, raised.masked.template)]
+    found = dict.fromkeys((name for text in texts for name in _EXCEPTION.findall(text)), 1.0)
+    if len(found) > 1:
+        # What an assert says of another exception tells more than that it was an assert.
+        found.pop("AssertionError", None)
+    return found
+
+
 def _fixtures(record: FailureRecord) -> dict[str, float]:
     return dict.fromkeys(record.test.fixtures, 1.0)
 
@@ -158,6 +169,7 @@ BAGS: tuple[tuple[str, Callable[[FailureRecord], Mapping[str, float]]], ...] = (
     ("typed values", _typed),
     ("frames", _frames),
     ("product frames", lambda r: _by_place(product_frames(r))),
+    ("exceptions named", _exceptions),
     ("logs", lambda r: dict.fromkeys(r.logs, 1.0)),
     ("names of tests", lambda r: dict.fromkeys(words_of(r.test.qualname), 1.0)),
     ("fixtures", _fixtures),

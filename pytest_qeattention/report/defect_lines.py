@@ -111,7 +111,9 @@ def replay_lines(result: Replay) -> list[Line]:
     if not result.failures:
         return [Line.plain("no failure is labelled, so there is nothing to replay; label some first")]
     return [
-        Line.plain(f"{counted(result.failures, 'labelled failure')}, in the order of time"),
+        Line.plain(
+            f"{counted(result.failures, 'labelled failure')}, in the order of time (each in every run that it was in)"
+        ),
         Line.plain(f"  {result.seen_before} of a defect that an earlier run had shown"),
         Line.plain(f"  {result.answered} answered (known or regressed), {result.right} of them rightly"),
         Line.plain(f"  {result.new_called_known} new ones called known"),

@@ -136,9 +136,11 @@ class _Page:
         else:
             self.lines.append(Line((Span("  "), Span(self._cut(said, 2), ("red",)))))
         place = place_of(cause, records)
-        self.lines.append(
-            Line((Span(printable(f"  {place.text}")), Span(printable(f"  {place.name}"), ("bold",)))),
-        )
+        spans = (Span(printable(f"  {place.text}")), Span(printable(f"  {place.name}"), ("bold",)))
+        named = tuple(span for span in spans if span.text.strip())
+        # A test case may have neither file nor class.
+        if named:
+            self.lines.append(Line(named))
         url = self._beside.url(cause)
         if url is not None:
             self.lines.append(Line.plain(f"    {url}"))

@@ -351,3 +351,9 @@ def test_the_installed_command_is_the_same_and_merges_with_git(run: Run, tmp_pat
 
     assert done.err == ""
     assert [line.split("  ")[1] for line in done.out.splitlines()[:3]] == ["BASE", "MINE", "OTHER"]
+
+
+def test_a_test_case_without_class_or_file_has_no_empty_line_for_its_place(run: Run, tmp_path: Path) -> None:
+    report = '<testsuite tests="1"><testcase name="c"><failure message="boom"/></testcase></testsuite>'
+    (tmp_path / "bare.xml").write_text(report, encoding="utf-8")
+    assert run("triage", "bare.xml").out.startswith("new  1 failure  last/1\n  boom\n    not seen before\n  ::c\n")

@@ -14,7 +14,8 @@ ROOT = Path(__file__).parents[2]
 # Appended, the source tree lends the benchmarks and leaves the installed package first; it goes again.
 sys.path.append(str(ROOT))
 
-from benchmarks.defects.mixtures import Failure, Mutant, Recorded, draw, fewer  # noqa: E402
+from benchmarks.defects.grouping import ceiling, prepared  # noqa: E402
+from benchmarks.defects.mixtures import Failure, Mixture, Mutant, Recorded, draw, fewer  # noqa: E402
 from benchmarks.defects.operators import Defect, imports_of, possible  # noqa: E402
 from benchmarks.defects.partitions import b_cubed, is_perfect, nmi  # noqa: E402
 from benchmarks.defects.rivals import edit_distance_groups  # noqa: E402
@@ -135,6 +136,15 @@ def test_measures_of_partitions(found: str, f1: float, information: float, perfe
 
 def test_one_cluster_of_one_cause_is_right() -> None:
     assert nmi("aaa", [1, 1, 1]) == 1.0
+
+
+def test_the_ceiling_parts_what_differs_and_nothing_else() -> None:
+    failures = tuple(failure(f"t.py::test_{at}", message) for at, message in enumerate(["a", "a", "a", "b"]))
+    assert ceiling([prepared(Mixture("project", failures, (0, 0, 0, 1)), 0)]) == [1.0, 1.0, 1.0]
+    # The third fails for another reason and looks the same.
+    found = [0, 0, 0, 1]
+    expected = [b_cubed(found, [0, 0, 2, 1]), nmi(found, [0, 0, 2, 1]), 0.0]
+    assert ceiling([prepared(Mixture("project", failures, (0, 0, 2, 1)), 0)]) == pytest.approx(expected)
 
 
 def test_texts_within_a_tenth_are_one_cluster() -> None:

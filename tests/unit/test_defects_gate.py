@@ -37,7 +37,9 @@ def label(record: FailureRecord, day: date = TODAY) -> Statement:
 
 
 NAMED = Statement("defect", "BUG-1", at(TODAY))
-KNOWN = knowledge(NAMED, label(failure()))
+OTHERS = tuple(label(failure(test=f"test_other_{number}"), TODAY - timedelta(400)) for number in range(2))
+"""A match by score rests on labels of several tests."""
+KNOWN = knowledge(NAMED, label(failure()), *OTHERS)
 
 
 def judged(match: Match | None, known: Knowledge | None = KNOWN, record: FailureRecord | None = None) -> Judgement:
@@ -167,7 +169,11 @@ def test_a_person_said_it_of_such_a_failure() -> None:
     other = knowledge(NAMED, label(failure("another message")))
 
     assert why(SIGNATURE, other) == "is BUG-1, which no person has said of such a failure"
-    assert judged(SCORE, other).is_passed
+    assert why(SCORE, other) == "is BUG-1 by a score that rests on 1 test labelled, and not on 3"
+    assert why(SCORE, knowledge(*other.contents.statements, OTHERS[0])).endswith(
+        "rests on 2 tests labelled, and not on 3"
+    )
+    assert judged(SCORE, knowledge(*other.contents.statements, *OTHERS)).is_passed
 
 
 @pytest.mark.parametrize(("age", "is_passed"), [(0, True), (COUNTED_DAYS, True), (COUNTED_DAYS + 1, False)])
@@ -176,7 +182,7 @@ def test_without_a_last_day_a_confirmation_counts_for_so_long(match: Match, age:
     said = TODAY - timedelta(age)
     assert COUNTED_DAYS == 90
 
-    assert judged(match, knowledge(NAMED, label(failure(), said))).is_passed is is_passed
+    assert judged(match, knowledge(NAMED, label(failure(), said), *OTHERS)).is_passed is is_passed
 
 
 def test_the_newest_confirmation_counts() -> None:

@@ -169,7 +169,8 @@ def test_without_a_model_signatures_and_rules_are_left(
     states = [(match.state, match.defect, match.basis) for match in found.matches.values()]
     assert states == [
         ("known", "POOL", "signature"),
-        ("known", "POOL", "signature"),
+        # That is as sure as the model says, and there is none.
+        ("likely", "POOL", "signature"),
         ("known", "WORDS", "rule"),
         ("new", None, None),
     ]

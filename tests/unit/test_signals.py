@@ -178,6 +178,17 @@ def test_scores_of_blocks_are_those_of_pairs() -> None:
     np.testing.assert_allclose(expected, expected.T, atol=1e-4)
 
 
+def test_an_exception_that_an_assert_names_is_met_where_it_is_raised() -> None:
+    named = failure("assert not ConnectionError('refused')", kind="AssertionError")
+    records = [
+        named,
+        failure("port 5432", kind="ConnectionError", test="test_two"),
+        failure("port 1", test="test_three"),
+    ]
+    assert numbers(records, 0, 1)["exceptions named", "cosine"] == pytest.approx(1)
+    assert numbers(records, 0, 2)["exceptions named", "cosine"] == 0
+
+
 def test_vectors_are_compared_by_direction() -> None:
     records = [failure(test=f"test_{at}") for at in range(3)]
     vectors = np.array([[2.0, 0.0], [5.0, 0.0], [0.0, 0.0]])
