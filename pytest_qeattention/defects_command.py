@@ -186,7 +186,7 @@ def _triage(options: argparse.Namespace) -> int:
     try:
         if records:
             beside = replace(beside, seen=seen_before(history, report))
-            history.add(report, source=", ".join(options.reports), tests=tests)
+            history.add(report, source=", ".join(options.reports), tests=tests, digest=_digest(options.reports))
             beside = replace(beside, is_kept=True)
     except HistoryError as error:
         write_error(f"qeattention: {error}; this run is not kept, and 'label' cannot speak of it")
@@ -195,6 +195,23 @@ def _triage(options: argparse.Namespace) -> int:
         beside = replace(beside, judgement=triage_output.judged(report, knowledge, problems, tests))
     triage_output.show(options, report, beside, tests)
     return triage_output.write(options, report, beside)
+
+
+def _digest(reports: Sequence[str]) -> str | None:
+    """Name the content of files; None where one cannot be read."""
+    from hashlib import blake2b
+
+    if not all(os.path.isfile(path) for path in reports):
+        return None
+    state = blake2b(digest_size=16)
+    try:
+        for path in reports:
+            with open(path, "rb") as file:
+                while part := file.read(1 << 20):
+                    state.update(part)
+    except OSError:
+        return None
+    return state.hexdigest()
 
 
 def _learn(options: argparse.Namespace) -> int:

@@ -6,7 +6,7 @@ PYTEST_DONT_REWRITE
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 
@@ -22,6 +22,7 @@ from pytest_qeattention.defects.reasons import reasons_of
 from pytest_qeattention.defects.record import FailureRecord, Frame
 from pytest_qeattention.defects.shared import Others, Passed, shared_parameters
 from pytest_qeattention.defects.signals import Background, Signals, address
+from pytest_qeattention.wording import counted
 
 MOST_DISTINCT = 3_000
 """Failures that are compared pair by pair; of more, those with the same exception, message and culprit count as one."""
@@ -178,6 +179,43 @@ def _common_culprit(records: Sequence[FailureRecord], failures: Sequence[int]) -
     if not met:
         return None
     return min(met, key=lambda frame: (-met[frame], frame.path, frame.line, frame.qualname, frame.statement))
+
+
+def parted(
+    records: Sequence[FailureRecord], causes: Sequence[Cause], defect_of: Mapping[int, str]
+) -> tuple[Cause, ...]:
+    """Take causes apart whose failures are known to be several defects; *defect_of* has those that are, by place.
+
+    What is not known stays with the defect that most of its cause are. Words of people weigh more than likeness.
+    """
+    found = []
+    for cause in causes:
+        by_defect: defaultdict[str, list[int]] = defaultdict(list)
+        for place in cause.failures:
+            if place in defect_of:
+                by_defect[defect_of[place]].append(place)
+        if len(by_defect) < 2:
+            found.append(cause)
+            continue
+        most = max(sorted(by_defect), key=lambda name: len(by_defect[name]))
+        by_defect[most] += [place for place in cause.failures if place not in defect_of]
+        found += [_part(records, cause, tuple(sorted(places))) for places in by_defect.values()]
+    return tuple(causes) if len(found) == len(causes) else _named_apart(records, found)
+
+
+def _part(records: Sequence[FailureRecord], cause: Cause, failures: tuple[int, ...]) -> Cause:
+    representative = cause.representative if cause.representative in failures else failures[0]
+    first = records[representative]
+    others = len(cause.failures) - len(failures)
+    return Cause(
+        id=_digest(first.signature(), 0),
+        failures=failures,
+        reasons=(f"known to be another defect than {counted(others, 'failure')} that it is like",),
+        shared=(),
+        culprit=_common_culprit(records, failures),
+        families=tuple(family.title for family in families(first)),
+        representative=representative,
+    )
 
 
 def _named_apart(records: Sequence[FailureRecord], causes: Sequence[Cause]) -> tuple[Cause, ...]:

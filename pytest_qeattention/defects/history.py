@@ -125,8 +125,20 @@ class History:
         self.file = directory / FILE_NAME
         self.problems: tuple[str, ...] = ()
 
-    def add(self, report: DefectsReport, *, source: str, tests: int | None = None, at: str | None = None) -> None:
-        """Add the failures and causes of a run, and drop what is more than the bounds. *at* is UTC, now if None."""
+    def add(
+        self,
+        report: DefectsReport,
+        *,
+        source: str,
+        tests: int | None = None,
+        at: str | None = None,
+        digest: str | None = None,
+    ) -> None:
+        """Add the failures and causes of a run, and drop what is more than the bounds. *at* is UTC, now if None.
+
+        *digest* names the content of the files that it was read from. The same content is the same run, looked at
+        again: it takes the place of the one before, and counts once.
+        """
         at = at or datetime.now(timezone.utc).strftime(_TIME)
         cause_of = {place: number for number, cause in enumerate(report.causes, 1) for place in cause.failures}
         rows: list[tuple[object, ...]] = []
@@ -150,6 +162,9 @@ class History:
                 raise HistoryFileError(f"{self.file} cannot be written, so this run is not kept")
             with database:
                 database.execute("BEGIN IMMEDIATE")
+                is_again = digest is not None and _is_seen(database, digest)
+                if is_again:
+                    _forget_same(database, source[:1_000], rows)
                 run = database.execute(
                     "INSERT INTO runs (at, source, tests, size) VALUES (?, ?, ?, ?)", (at, source[:1_000], tests, size)
                 ).lastrowid
@@ -164,8 +179,11 @@ class History:
                 database.executemany(
                     "INSERT INTO seen (kind, name, first, last, times) VALUES (?, ?, ?, ?, 1) "
                     "ON CONFLICT (kind, name) DO UPDATE SET first = min(first, excluded.first), "
-                    "last = max(last, excluded.last), times = times + 1",
-                    [(kind, name, at, at) for kind, name in seen],
+                    "last = max(last, excluded.last), times = times + ?",
+                    [
+                        (kind, name, at, at, 0 if is_again else 1)
+                        for kind, name in (*seen, *(() if digest is None else (("file", digest),)))
+                    ],
                 )
                 _bound(database)
 
@@ -347,6 +365,22 @@ def _begin(database: sqlite3.Connection) -> None:
             if statement.strip():
                 database.execute(statement)
         set_format(database, _APPLICATION, _FORMAT)
+
+
+def _is_seen(database: sqlite3.Connection, digest: str) -> bool:
+    return database.execute("SELECT 1 FROM seen WHERE kind = 'file' AND name = ?", (digest,)).fetchone() is not None
+
+
+def _forget_same(database: sqlite3.Connection, source: str, rows: Sequence[tuple[object, ...]]) -> None:
+    """Drop the last run from *source* if it had the failures *rows*, but for their causes."""
+    last = database.execute("SELECT id FROM runs WHERE source = ? ORDER BY id DESC LIMIT 1", (source,)).fetchone()
+    if last is None:
+        return
+    kept = database.execute(
+        "SELECT number, nodeid, message, pattern FROM failures WHERE run = ? ORDER BY number", last
+    ).fetchall()
+    if kept == [(row[0], *row[2:]) for row in rows]:
+        database.execute("DELETE FROM runs WHERE id = ?", last)
 
 
 def _bound(database: sqlite3.Connection) -> None:

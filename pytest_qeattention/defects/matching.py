@@ -16,6 +16,7 @@ from fnmatch import fnmatchcase
 
 import numpy as np
 
+from pytest_qeattention.defects.grouping import parted
 from pytest_qeattention.defects.knowledge import Knowledge, Label
 from pytest_qeattention.defects.match_model import MatchModel, MatchModelError, shipped
 from pytest_qeattention.defects.match_reasons import against, for_defect, grounds_of, shown
@@ -95,7 +96,13 @@ class Matcher:
     def match(self, report: DefectsReport) -> DefectsReport:
         """Return *report* with a match for each cause and failure, and the candidates of each failure."""
         verdicts = self._of_all(report)
-        causes = tuple(replace(cause, match=self._of_cause(cause, verdicts)) for cause in report.causes)
+        told = {
+            place: verdict.defect
+            for place, verdict in enumerate(verdicts)
+            if verdict.defect is not None and verdict.state in ("known", "regressed") and verdict.basis != "score"
+        }
+        causes = parted(report.records, report.causes, told)
+        causes = tuple(replace(cause, match=self._of_cause(cause, verdicts)) for cause in causes)
         candidates = {place: verdict.candidates for place, verdict in enumerate(verdicts) if verdict.candidates}
         matches = {place: verdict.match for place, verdict in enumerate(verdicts)}
         problems = report.problems if self.problem is None else (*report.problems, self.problem)

@@ -128,6 +128,16 @@ def test_bytes_and_days_are_bounded_and_the_last_run_stays(history: History, mon
     assert list(history.seen("signature", [PRICE.signature(), POOL[0].signature()])) == [PRICE.signature()]
 
 
+def test_a_file_that_is_looked_at_again_is_one_run(history: History) -> None:
+    for number, digest in enumerate(("one", "one", "two", None, None), 1):
+        history.add(report(POOL, [PRICE]), source="a.xml", at=day(number), digest=digest)
+
+    # The second look took the place of the first; what came from no file, or another, is a run of its own.
+    assert [run.at for run in history.runs()] == [day(2), day(3), day(4), day(5)]
+    assert rows(history, "failures") == 12
+    assert history.seen("signature", [PRICE.signature()])[PRICE.signature()] == Seen(day(1), day(5), 4)
+
+
 def test_runs_at_once_are_all_kept(history: History) -> None:
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda number: History(history.file.parent).add(report(POOL), source=f"{number}"), range(12)))

@@ -344,24 +344,39 @@ def test_a_merge_and_a_split_hold_for_matches(teacher: Teacher) -> None:
 
 def test_a_cause_is_what_most_of_its_failures_are(teacher: Teacher) -> None:
     strangers = [replace(FAR, nodeid=f"{FAR.nodeid}[{number}]") for number in range(3)]
-    found = matcher(teacher).match(report([POOL, FAR], [POOL, *strangers], [POOL, PRICE], strangers))
+    found = matcher(teacher).match(report([POOL, FAR], [POOL, *strangers], strangers))
 
     matched = [cause.match for cause in found.causes]
     assert [match and (match.state, match.defect) for match in matched] == [
         ("known", "POOL"),
         ("likely", "POOL"),
-        ("likely", "POOL"),
         ("new", None),
     ]
     assert matched[1] is not None
     assert matched[1].reasons[-1] == "that holds for 1 of its 4 failures"
-    assert matched[2] is not None
-    assert matched[2].reasons[-1] == "1 failure of it: PRICE"
-    assert list(found.matches) == list(range(11))
-    assert [found.matches[place].defect for place in (0, 1, 6, 7)] == ["POOL", None, "POOL", "PRICE"]
+    assert list(found.matches) == list(range(9))
+    assert [found.matches[place].defect for place in (0, 1, 2, 3)] == ["POOL", None, "POOL", None]
     assert found.candidates[0][0] == ("POOL", pytest.approx(found.matches[0].confidence, abs=1e-6))
     assert found.knowledge == "3 defects, 3 labelled failures"
     assert found.problems == ()
+
+
+def test_a_cause_of_failures_that_are_known_apart_falls_apart(teacher: Teacher) -> None:
+    together = report([PRICE, POOL, FAR, failure(test="test_order", parameter="x")], [DISK])
+
+    found = matcher(teacher).match(together)
+
+    # What nobody labelled stays with the defect that most of them are.
+    assert [(cause.failures, cause.match and cause.match.defect) for cause in found.causes] == [
+        ((1, 2, 3), "POOL"),
+        ((0,), "PRICE"),
+        ((4,), "DISK"),
+    ]
+    assert found.causes[1].reasons == ("known to be another defect than 3 failures that it is like",)
+    assert len({cause.id for cause in found.causes}) == 3
+    assert [cause.representative for cause in found.causes] == [1, 0, 4]
+    # Without labels nothing is taken apart.
+    assert [cause.failures for cause in Matcher(Knowledge()).match(together).causes] == [(0, 1, 2, 3), (4,)]
 
 
 def test_a_cause_is_as_sure_as_its_failures_are_on_average(teacher: Teacher) -> None:
