@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from defect_patterns import MODEL
 from pytest_qeattention.defects import matching
 from pytest_qeattention.defects.knowledge import Knowledge, Teacher
 from pytest_qeattention.defects.match_model import MatchModel
-from pytest_qeattention.defects.matching import MOST_CANDIDATES, Matcher, matches, shown_rule
+from pytest_qeattention.defects.matching import MOST_CANDIDATES, Matcher, Verdict, matches, shown_rule
 from pytest_qeattention.defects.pattern import Pattern
 from pytest_qeattention.defects.record import FailureRecord
 from pytest_qeattention.defects.replay import replay
@@ -359,6 +360,28 @@ def test_a_cause_is_what_most_of_its_failures_are(teacher: Teacher) -> None:
     assert found.candidates[0][0] == ("POOL", pytest.approx(found.matches[0].confidence, abs=1e-6))
     assert found.knowledge == "3 defects, 3 labelled failures"
     assert found.problems == ()
+
+
+def test_of_very_many_failures_some_speak_for_the_others(teacher: Teacher, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(matching, "MOST_MATCHED", 4)
+    pools = [failure(test=f"test_{number}") for number in range(10)]
+    compared: list[str] = []
+    real = Matcher.verdicts
+
+    def watched(self: Matcher, asked: Sequence[Pattern]) -> list[Verdict]:
+        compared.extend(pattern.test for pattern in asked)
+        return real(self, asked)
+
+    monkeypatch.setattr(Matcher, "verdicts", watched)
+
+    found = matcher(teacher).match(report(pools, [FAR, replace(FAR, nodeid="tests/test_words.py::test_words[x]")]))
+
+    assert 4 <= len(set(compared)) <= 6
+    said = "as the representative of its cause; of one run 4 failures are compared"
+    others = [match for match in found.matches.values() if match.reasons[-1] == said]
+    assert len(found.matches) == 12
+    assert {(match.state, match.defect) for match in others} == {("likely", "POOL"), ("new", None)}
+    assert [cause.match and cause.match.defect for cause in found.causes] == ["POOL", None]
 
 
 def test_a_cause_of_failures_that_are_known_apart_falls_apart(teacher: Teacher) -> None:
