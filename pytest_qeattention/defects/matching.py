@@ -61,6 +61,9 @@ class Verdict:
         return Match(self.state, self.defect, self.confidence, self.reasons, self.basis, self.grounds)
 
 
+_NOTHING_KNOWN = Verdict("new", None, ("nothing is known of any defect yet",), ())
+
+
 class Matcher:
     """Match failures with what is known. Making one reads all labels; matching a failure looks at a few.
 
@@ -116,6 +119,8 @@ class Matcher:
         )
 
     def _of_all(self, report: DefectsReport) -> list[Verdict]:
+        if self._knowledge.is_empty:
+            return [_NOTHING_KNOWN] * len(report.records)
         patterns = [Pattern.of(record) for record in report.records]
         cause_of = {place: cause for cause in report.causes for place in cause.failures}
         # Of so many failures as nobody reads, those of one cause are spread evenly over it, and speak for the others.
@@ -137,15 +142,14 @@ class Matcher:
 
     def verdicts(self, patterns: Sequence[Pattern]) -> list[Verdict]:
         """Return which defect each failure is; one test that fails in one way is one, whatever its parameters."""
+        if self._knowledge.is_empty:
+            return [_NOTHING_KNOWN] * len(patterns)
         first: dict[str, Pattern] = {}
         ids = [pattern.id for pattern in patterns]
         for own, pattern in zip(ids, patterns, strict=True):
             if own not in self._verdicts:
                 first.setdefault(own, pattern)
         asked = list(first.values())
-        if self._knowledge.is_empty:
-            nothing = Verdict("new", None, ("nothing is known of any defect yet",), ())
-            return [nothing] * len(ids)
         compared = [None] * len(asked) if self._scorer is None else self._scorer.compare(asked)
         for own, pattern, each in zip(first, asked, compared, strict=True):
             self._verdicts[own] = self._verdict(pattern, each)
